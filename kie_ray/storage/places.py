@@ -1,0 +1,54 @@
+"""Where a uri points: scheme, local path, Arrow file system."""
+
+from __future__ import annotations
+
+import os
+import urllib.parse
+from pathlib import Path
+
+import pyarrow.fs as pafs
+
+from kie_ray.storage import s3
+
+
+def scheme_of(uri: str) -> str:
+    """`s3`, `gs` or `file` (also for plain paths).
+
+    Raises:
+        ValueError: a scheme that we do not speak.
+    """
+    scheme, separator, _ = uri.partition("://")
+    if not separator or "/" in scheme:
+        return "file"
+    if scheme not in ("file", "s3", "gs"):
+        raise ValueError(f"{uri!r}: scheme {scheme!r} is none of file, s3, gs")
+    return scheme
+
+
+def local_path(uri: str) -> Path:
+    """Absolute path of a plain path or a `file://` uri."""
+    if uri.startswith("file://"):
+        uri = urllib.parse.unquote(uri.removeprefix("file://").removeprefix("localhost"))
+    return Path(os.path.abspath(uri))  # noqa: PTH100 (Path.resolve would follow links and change the name of the file)
+
+
+def filesystem_for(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The Arrow file system of `uri` and the path in it (S3 and GCS: `bucket/key`).
+
+    Raises:
+        ValueError: a scheme that we do not speak.
+    """
+    scheme = scheme_of(uri)
+    if scheme == "file":
+        return pafs.LocalFileSystem(), str(local_path(uri))
+    path = uri.partition("://")[2].rstrip("/")
+    if scheme == "gs":
+        return pafs.GcsFileSystem(), path
+    options: dict[str, object] = {"region": s3.region()}
+    if not s3.has_credentials():
+        options["anonymous"] = True
+    endpoint = s3.endpoint()
+    if endpoint:
+        options["scheme"], _, host = endpoint.partition("://")
+        options["endpoint_override"] = host.rstrip("/")
+    return pafs.S3FileSystem(**options), path

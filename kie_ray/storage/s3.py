@@ -1,0 +1,175 @@
+"""S3 requests that `pyarrow.fs` cannot make: streamed listings with ETags, a read in one request, clear error codes.
+
+Endpoint, region and credentials come from the usual `AWS_*` environment (and `~/.aws`), resolved by botocore.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.config
+import botocore.exceptions
+import botocore.session
+
+from kie_ray.errors import Category
+
+_ENVIRONMENT = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
+_DEFAULT_REGION = "us-east-1"
+_CHUNK_BYTES = 2**20
+_MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+_FORBIDDEN = frozenset(
+    {"401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+)
+_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+
+
+class S3Error(Exception):
+    """A request failed; `category` is NOT_FOUND, FORBIDDEN, UNAVAILABLE or TOO_LARGE."""
+
+    def __init__(self, category: Category, message: str) -> None:
+        super().__init__(message)
+        self.category = category
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """One key of a listing. `mtime`: seconds since 1970, UTC."""
+
+    key: str
+    size: int
+    etag: str
+    mtime: float
+
+
+def endpoint() -> str | None:
+    """Endpoint url from the environment, None for Amazon's own."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def region() -> str:
+    """Region from the environment or the profile."""
+    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return named or botocore.session.get_session().get_config_variable("region") or _DEFAULT_REGION
+
+
+def has_credentials() -> bool:
+    """Whether any credentials can be found; without them requests are anonymous (public buckets)."""
+    return _has_credentials(_environment())
+
+
+def split(uri: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`; nothing in the key is percent-decoded."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def head(bucket: str, key: str) -> S3Object | None:
+    """The object of exactly this key, None when there is none (or when only listing is allowed).
+
+    Raises:
+        S3Error: UNAVAILABLE.
+    """
+    try:
+        answer = _client(_environment()).head_object(Bucket=bucket, Key=key)
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        failure = _classify(error)
+        if failure.category in (Category.NOT_FOUND, Category.FORBIDDEN):
+            return None
+        raise failure from error
+    modified = answer["LastModified"].timestamp()
+    return S3Object(key, int(answer["ContentLength"]), answer.get("ETag", "").strip('"'), modified)
+
+
+def list_objects(bucket: str, prefix: str) -> Iterator[S3Object]:
+    """All objects under `prefix` in key order, a thousand at a time; markers of directories are left out.
+
+    Raises:
+        S3Error: NOT_FOUND (no such bucket), FORBIDDEN, UNAVAILABLE.
+    """
+    pages = _client(_environment()).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    try:
+        for page in pages:
+            for entry in page.get("Contents", ()):
+                if not entry["Key"].endswith("/"):
+                    modified = entry["LastModified"].timestamp()
+                    yield S3Object(entry["Key"], int(entry["Size"]), entry.get("ETag", "").strip('"'), modified)
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        raise _classify(error) from error
+
+
+def read_object(bucket: str, key: str, max_bytes: int) -> bytes:
+    """The object's bytes, at most `max_bytes` of them ever in memory.
+
+    Raises:
+        S3Error: NOT_FOUND, FORBIDDEN, UNAVAILABLE, TOO_LARGE.
+    """
+    try:
+        answer = _client(_environment()).get_object(Bucket=bucket, Key=key)
+        with answer["Body"] as body:
+            size = int(answer["ContentLength"])
+            if size > max_bytes:
+                raise S3Error(Category.TOO_LARGE, f"{size} bytes are over the limit of max_bytes = {max_bytes}")
+            pieces: list[bytes] = []
+            while piece := body.read(_CHUNK_BYTES):
+                pieces.append(piece)
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        raise _classify(error) from error
+    except OSError as error:  # the connection broke in the middle of the body
+        raise S3Error(Category.UNAVAILABLE, f"{type(error).__name__}: {error}") from error
+    data = b"".join(pieces)
+    if len(data) != size:
+        raise S3Error(Category.UNAVAILABLE, f"the connection ended after {len(data)} of {size} bytes")
+    return data
+
+
+def _environment() -> tuple[str | None, ...]:
+    return tuple(os.environ.get(name) for name in _ENVIRONMENT)
+
+
+@functools.lru_cache(maxsize=4)
+def _has_credentials(environment: tuple[str | None, ...]) -> bool:
+    return botocore.session.get_session().get_credentials() is not None
+
+
+@functools.lru_cache(maxsize=4)
+def _client(environment: tuple[str | None, ...]) -> Any:
+    """A client (thread-safe) for this state of the environment."""
+    config = botocore.config.Config(
+        connect_timeout=10,
+        read_timeout=60,
+        retries={"mode": "standard", "max_attempts": 3},
+        signature_version=None if _has_credentials(environment) else botocore.UNSIGNED,
+        # servers other than Amazon's rarely answer at bucket.host
+        s3={"addressing_style": "path" if endpoint() else "auto"},
+    )
+    session = botocore.session.get_session()
+    return session.create_client("s3", endpoint_url=endpoint(), region_name=region(), config=config)
+
+
+def _classify(error: Exception) -> S3Error:
+    if not isinstance(error, botocore.exceptions.ClientError):
+        if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.PartialCredentialsError):
+            return S3Error(Category.FORBIDDEN, str(error))
+        if isinstance(error, botocore.exceptions.ParamValidationError):
+            return S3Error(Category.NOT_FOUND, " ".join(str(error).split()))
+        return S3Error(Category.UNAVAILABLE, f"{type(error).__name__}: {error}")
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _MISSING or status == 404:
+        return S3Error(Category.NOT_FOUND, str(error))
+    if code in _EXPIRED or code in _FORBIDDEN or status in (401, 403):
+        return S3Error(Category.FORBIDDEN, str(error))
+    return S3Error(Category.UNAVAILABLE, str(error))

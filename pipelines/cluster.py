@@ -1,0 +1,151 @@
+"""Connection to Ray, and pool sizes that fit what is there: no user has to set anything and nothing dead-locks."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from kie_ray.errors import ConfigError
+from pipelines.config import ExtractConfig, PoolSettings
+
+SMALL_TASK_CPUS = 0.1
+"""Reserved for a read, download or write task: they wait more than they compute."""
+
+_FILTER_CPUS = 1.0
+_SMALL_TASKS_CPUS = 0.5
+_LOCAL_OBJECT_STORE = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """One pool as it will be started."""
+
+    min_size: int
+    max_size: int
+    num_cpus: float
+    num_gpus: float
+    threads: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All pools of a run."""
+
+    ocr: PoolPlan
+    ser: PoolPlan
+
+    @property
+    def slots(self) -> int:
+        return self.ocr.max_size
+
+
+def connect() -> bool:
+    """Join the cluster that RAY_ADDRESS names, else start Ray on this machine. True where it was started here."""
+    if ray.is_initialized():
+        return False
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        return False
+    # Ray schedules by declared CPUs. On a resumed run the checkpoint filter is an actor that takes one for itself, so
+    # the pools would wait for ever on a small machine that declares no more than it has (seen on 2 CPUs, Ray 2.60).
+    ray.init(
+        address="local",
+        num_cpus=int(usable_cpus() + 2),
+        object_store_memory=min(_LOCAL_OBJECT_STORE, _physical_memory() // 5),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    return True
+
+
+def usable_cpus() -> int:
+    """Cores that this process may use: its affinity, and the quota of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return max(1, cores)
+
+
+def plan_pools(config: ExtractConfig, resources: Mapping[str, float], cores: int | None = None) -> Plan:
+    """Sizes and shares of the pools on a Ray with these `resources` (as `ray.cluster_resources()` gives them).
+
+    `cores`: real cores where Ray declares more (`connect` does); by default the declared ones. What the configuration
+    leaves open: one OCR actor of one thread a core (more pages at a time beat more threads a page), up to half as many
+    model actors; with GPUs, one model actor a GPU. Their logical CPUs together leave room for the checkpoint filter and
+    the small tasks.
+
+    Raises:
+        ConfigError: the cluster has fewer than 2 CPUs, or the configured pools do not fit into it.
+    """
+    declared, gpus = float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+    if declared < 2:
+        raise ConfigError(f"the Ray cluster has {declared:g} CPUs; the job needs at least 2")
+    cores = cores or int(declared)
+    budget = declared - _FILTER_CPUS - _SMALL_TASKS_CPUS
+    ocr_low, ocr_high = _sizes(config.pools.ocr, cores, cores)
+    with_gpus = gpus >= 1 and config.device != "cpu" and config.pools.ser.num_gpus != 0
+    wanted = int(gpus) if with_gpus else max(1, cores // 2)
+    ser_low, ser_high = _sizes(config.pools.ser, wanted if with_gpus else 1, wanted)
+    share = budget / (ocr_high + ser_high)
+    ocr_gpus = _auto_gpus(config.pools.ocr, 0.5 * gpus / ocr_high if with_gpus and _onnx_has_cuda() else 0.0)
+    plan = Plan(
+        PoolPlan(ocr_low, ocr_high, _cpus(config.pools.ocr, share), ocr_gpus, config.pools.ocr.threads or 1),
+        PoolPlan(
+            ser_low,
+            ser_high,
+            _cpus(config.pools.ser, share),
+            _auto_gpus(config.pools.ser, 0.5 if with_gpus else 0.0),
+            config.pools.ser.threads or 1,
+        ),
+    )
+    _check_fit(plan, budget, gpus)
+    return plan
+
+
+def _check_fit(plan: Plan, budget: float, gpus: float) -> None:
+    cpus = plan.ocr.min_size * plan.ocr.num_cpus + plan.ser.min_size * plan.ser.num_cpus
+    if cpus > budget + 1e-6:
+        raise ConfigError(
+            f"the pools reserve {cpus:g} CPUs (pools.*.size x num_cpus), the cluster has {budget:g} for them; "
+            "lower pools.ocr.num_cpus or the sizes"
+        )
+    wanted = plan.ocr.min_size * plan.ocr.num_gpus + plan.ser.min_size * plan.ser.num_gpus
+    if wanted > gpus + 1e-6:
+        raise ConfigError(f"the pools reserve {wanted:g} GPUs (pools.*.size x num_gpus), the cluster has {gpus:g}")
+
+
+def _sizes(pool: PoolSettings, low: int, high: int) -> tuple[int, int]:
+    if pool.size is not None:
+        return pool.size, pool.size
+    low = pool.min_size or min(low, pool.max_size or low)
+    return low, pool.max_size or max(low, high)
+
+
+def _cpus(pool: PoolSettings, share: float) -> float:
+    if pool.num_cpus is not None:
+        return pool.num_cpus
+    return max(0.01, min(1.0, int(share * 100) / 100))
+
+
+def _auto_gpus(pool: PoolSettings, automatic: float) -> float:
+    return int(automatic * 100) / 100 if pool.num_gpus is None else pool.num_gpus
+
+
+def _onnx_has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

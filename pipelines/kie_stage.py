@@ -1,0 +1,165 @@
+"""SER and RE stage: documents with lines in, documents with labels, links and fields out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from kie_ray.errors import Category, ErrorItem, Stage
+from kie_ray.records import Document, Page
+from kie_ray.schemas import DOCUMENT_SCHEMA, document_to_row, row_to_document
+from pipelines.attempts import AttemptLedger
+from pipelines.config import ExtractConfig
+from pipelines.orphans import die_with_parent
+from pipelines.progress import Counts
+from pipelines.tables import JobContext, assigned_device, table_rows, to_tables
+
+logger = logging.getLogger(__name__)
+
+MODEL_STAGES = ("ser", "re", "fields")
+
+
+class Annotator(Protocol):
+    """What this stage needs of `kie_ray.annotator.Annotator`."""
+
+    timings: dict[str, float]
+
+    def annotate(self, pages: Sequence[Page]) -> None:
+        """Fill labels, links and fields in place; add the seconds to `timings`."""
+        ...
+
+
+class KieStage:
+    """Runs both heads over pages of several documents at a time. Rows without pages pass untouched.
+
+    A call that fails is repeated page by page; a page that fails alone is taken out of its document, which then names
+    it in `error`. An exception never leaves `process`.
+    """
+
+    def __init__(self, annotator: Annotator, *, pages_per_call: int = 8, ledger: AttemptLedger | None = None) -> None:
+        self._annotator = annotator
+        self._pages_per_call = pages_per_call
+        self._ledger = ledger
+
+    def process(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Rows of DOCUMENT_SCHEMA to rows of DOCUMENT_SCHEMA, in the same order."""
+        group: list[tuple[Mapping[str, Any], Document]] = []
+        pages = 0
+        for row in rows:
+            if not row["pages"]:
+                yield from self._annotate(group)
+                group, pages = [], 0
+                yield dict(row)
+                continue
+            alone = self._ledger is not None and self._ledger.is_suspect(row["row_id"])
+            if group and (alone or pages + len(row["pages"]) > self._pages_per_call):
+                yield from self._annotate(group)
+                group, pages = [], 0
+            group.append((row, row_to_document(row)))
+            pages += len(row["pages"])
+            if alone:
+                yield from self._annotate(group)
+                group, pages = [], 0
+        yield from self._annotate(group)
+
+    def _annotate(self, group: list[tuple[Mapping[str, Any], Document]]) -> Iterator[dict[str, Any]]:
+        for row, document in group:
+            if self._ledger is not None and self._ledger.is_killer(row["row_id"]):
+                message = "not tried again: the models' process was killed by this document every time"
+                document.error = ErrorItem.of(Stage.SER, Category.CRASH, message)
+                document.pages = []
+        working = [(row, document) for row, document in group if document.pages]
+        row_ids = [row["row_id"] for row, _ in working]
+        if self._ledger is not None:
+            self._ledger.begin(row_ids)
+        self._annotate_documents([document for _, document in working])
+        if self._ledger is not None:
+            self._ledger.end(row_ids)
+        for row, document in group:
+            yield document_to_row(document, row)
+
+    def _annotate_documents(self, documents: list[Document]) -> None:
+        pages = [page for document in documents for page in document.pages]
+        before = dict(self._annotator.timings)
+        for start in range(0, len(pages), self._pages_per_call):
+            self._annotate_pages(documents, pages[start : start + self._pages_per_call])
+        for document in documents:
+            share = len(document.pages) / max(1, len(pages))
+            for stage in MODEL_STAGES:
+                spent = self._annotator.timings.get(stage, 0.0) - before.get(stage, 0.0)
+                document.timings[stage] = document.timings.get(stage, 0.0) + spent * share
+
+    def _annotate_pages(self, documents: list[Document], pages: list[Page]) -> None:
+        started = time.perf_counter()
+        try:
+            self._annotator.annotate(pages)
+            return
+        except Exception:
+            logger.exception("models failed on %d pages after %.1f s; page by page now", len(pages), _since(started))
+        for page in pages:
+            page.fields, page.links = [], []
+            try:
+                self._annotator.annotate([page])
+            except Exception as error:
+                logger.exception("models failed on %s, page %d", page.source, page.index)
+                _take_out(documents, page, error)
+
+
+def _take_out(documents: list[Document], page: Page, error: Exception) -> None:
+    for document in documents:
+        if any(item is page for item in document.pages):
+            document.pages = [item for item in document.pages if item is not page]
+            message = f"{type(error).__name__} in the ser stage"
+            failed = ErrorItem.of(Stage.SER, Category.INTERNAL, message, page=page.index)
+            document.error = document.error or failed
+
+
+def _since(started: float) -> float:
+    return time.perf_counter() - started
+
+
+class KieActor:
+    """Adapter of `KieStage` for `map_batches`: loads the bundle once an actor, counts the rows that leave it."""
+
+    def __init__(self, job: JobContext, threads: int) -> None:
+        import torch
+
+        die_with_parent()
+        torch.set_num_threads(threads)
+        config = job.config
+        self._counts = job.counts
+        self._stage = KieStage(
+            load_annotator(job.bundle, config, assigned_device(config.device)),
+            pages_per_call=config.pools.ser.batch_size,
+            ledger=AttemptLedger(job.invocation, "ser", config.max_attempts),
+        )
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        counts = Counts()
+        yield from to_tables(self._counted(table, counts), DOCUMENT_SCHEMA)
+        self._counts.add.remote(counts)
+
+    def _counted(self, table: pa.Table, counts: Counts) -> Iterator[dict[str, Any]]:
+        for row in self._stage.process(table_rows(table)):
+            counts.add([row])
+            yield row
+
+
+def load_annotator(bundle: str | None, config: ExtractConfig, device: str) -> Annotator:
+    """The models of `bundle` (None: the one in the package) with the thresholds and dtype of `config`."""
+    import torch
+
+    from kie_ray import annotator
+    from kie_ray.models.bundle import Bundle
+
+    opened = Bundle.load(bundle, verify=False)  # the driver has verified it
+    if config.model.re_threshold is not None:
+        opened = replace(opened, info=opened.info.model_copy(update={"re_threshold": config.model.re_threshold}))
+    wanted = config.pools.ser.dtype
+    automatic = torch.bfloat16 if device == "cuda" else torch.float32
+    return annotator.Annotator.from_bundle(opened, device, automatic if wanted == "auto" else getattr(torch, wanted))

@@ -1,0 +1,137 @@
+"""Where everything of a run lies, the state that makes it resumable, and the removal of what the job owns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs as pafs
+
+from kie_ray.errors import ConfigError
+from kie_ray.storage import filesystem_for
+
+TABLES = ("fields", "entities", "errors")
+
+
+class OutputLayout:
+    """Paths under OUTPUT; local or on an object store, always spoken to through one `pyarrow.fs.FileSystem`.
+
+    Raises:
+        ConfigError: the uri names no storage that we know, or a local path that is a file.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/") or uri
+        try:
+            self.filesystem, root = filesystem_for(self.uri)
+        except ValueError as error:
+            raise ConfigError(f"--output {error}") from error
+        self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
+        self.root = root if self.is_local else root.rstrip("/")
+        if self.is_local and Path(self.root).is_file():
+            raise ConfigError(f"--output {uri} is a file; it must be a directory or a prefix")
+        self.hidden = f"{self.root}/.kie_ray"
+        self.manifest = f"{self.hidden}/manifest"
+        self.staging = f"{self.hidden}/tables"
+        self.state_file = f"{self.hidden}/state.json"
+        self.documents = f"{self.root}/documents"
+        self.preview = f"{self.root}/preview"
+        self.run_file = f"{self.root}/run.json"
+
+    def checkpoint(self, fingerprint: str) -> str:
+        return f"{self.hidden}/checkpoint-{fingerprint}"
+
+    def table(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def shown(self, path: str) -> str:
+        """`path` as a person would type it."""
+        return self.uri + path.removeprefix(self.root)
+
+    def read_json(self, path: str) -> dict[str, Any] | None:
+        """The JSON object at `path`, None where there is no file."""
+        if self.filesystem.get_file_info(path).type != pafs.FileType.File:
+            return None
+        with self.filesystem.open_input_stream(path) as stream:
+            content = json.loads(stream.read())
+        if not isinstance(content, dict):
+            raise ConfigError(f"{self.shown(path)} does not hold a JSON object")
+        return content
+
+    def write_json(self, path: str, content: dict[str, Any]) -> None:
+        """Write so that a reader sees the old file or the new one, never half of it."""
+        data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
+        self.filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        # a PUT to an object store is atomic by itself; a local file needs the rename
+        target = f"{path}.new" if self.is_local else path
+        with self.filesystem.open_output_stream(target) as stream:
+            stream.write(data)
+        if self.is_local:
+            self.filesystem.move(target, path)
+
+    def files(self, folder: str, suffix: str = ".parquet") -> list[pafs.FileInfo]:
+        """Files directly below `folder` whose name ends with `suffix`, sorted by path; empty where it is missing."""
+        found = self.filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        kept = [item for item in found if item.type == pafs.FileType.File and item.path.endswith(suffix)]
+        return sorted(kept, key=lambda item: str(item.path))
+
+    def delete_file(self, path: str) -> None:
+        if self.filesystem.get_file_info(path).type == pafs.FileType.File:
+            self.filesystem.delete_file(path)
+
+    def delete_dir(self, path: str) -> None:
+        if self.filesystem.get_file_info(path).type == pafs.FileType.Directory:
+            self.filesystem.delete_dir(path)
+
+    def foreign(self) -> list[str]:
+        """Names in OUTPUT's own folders that this job did not write; a new run must not mix with them."""
+        names = []
+        for folder in ("documents", *TABLES):
+            if self.files(f"{self.root}/{folder}"):
+                names.append(f"{folder}/")
+        return names
+
+    def remove_run(self) -> None:
+        """Remove exactly what the batch job writes. run.json goes first: without it nothing looks finished."""
+        self.delete_file(self.run_file)
+        for folder in (*TABLES, "documents"):
+            for item in self.files(f"{self.root}/{folder}"):
+                self.filesystem.delete_file(item.path)
+            if not self._holds_anything(f"{self.root}/{folder}"):
+                self.delete_dir(f"{self.root}/{folder}")
+        self.delete_dir(self.preview)
+        for item in self.filesystem.get_file_info(pafs.FileSelector(self.hidden, allow_not_found=True)):
+            if item.type == pafs.FileType.Directory:
+                self.filesystem.delete_dir(item.path)
+            elif item.base_name != "lock":
+                self.filesystem.delete_file(item.path)
+
+    def _holds_anything(self, folder: str) -> bool:
+        return bool(self.filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True)))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold OUTPUT for this process, so that two runs never write to it at once.
+
+        Local outputs only: the kernel releases the lock of a killed process. On object stores nothing comparable exists
+        in `pyarrow.fs`; there, finalize finds the rows of a second writer and refuses the result.
+
+        Raises:
+            ConfigError: another process holds it.
+        """
+        if not self.is_local:
+            yield
+            return
+        import fcntl
+
+        Path(self.hidden).mkdir(parents=True, exist_ok=True)
+        with Path(self.hidden, "lock").open("ab") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                message = f"another run is writing to {self.uri}; wait for it or choose another --output"
+                raise ConfigError(message) from None
+            yield

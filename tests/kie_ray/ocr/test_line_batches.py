@@ -1,0 +1,91 @@
+"""Which lines are recognised together, and at what size a page is searched for text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kie_ray.ocr.detection import detection_size, pad_thin_page
+from kie_ray.ocr.recognition import MAX_WIDTH, crop_lines, group_by_width, line_width
+
+
+@settings(max_examples=200, deadline=None)
+@given(widths=st.lists(st.integers(1, MAX_WIDTH), max_size=80), batch=st.integers(1, 16), padding=st.integers(0, 64))
+def test_groups_hold_every_line_once_within_the_limits(widths: list[int], batch: int, padding: int) -> None:
+    groups = group_by_width(widths, batch, 96, padding)
+    assert sorted(index for group in groups for index in group) == list(range(len(widths)))
+    for group in groups:
+        effective = [max(96, widths[index]) for index in group]
+        assert 1 <= len(group) <= batch
+        assert max(effective) - min(effective) <= padding
+
+
+def test_short_lines_share_a_batch_whatever_their_width() -> None:
+    assert group_by_width([320, 5, 100, 900], batch=8, min_width=320, padding=0) == [[1, 2, 0], [3]]
+
+
+@pytest.mark.parametrize(("shape", "width"), [((48, 300), 300), ((24, 100), 200), ((96, 1), 1), ((3, 4000), MAX_WIDTH)])
+def test_line_width(shape: tuple[int, int], width: int) -> None:
+    assert line_width(np.zeros((*shape, 3), dtype=np.uint8)) == width
+
+
+def test_crops_follow_the_quadrilateral() -> None:
+    page = np.zeros((60, 100, 3), dtype=np.uint8)
+    page[20:40, 30:80] = 255
+    upright, tall = crop_lines(
+        page,
+        np.array([[[30, 20], [80, 20], [80, 40], [30, 40]], [[30, 0], [40, 0], [40, 60], [30, 60]]], dtype=np.float32),
+    )
+    assert upright.shape == (20, 50, 3)
+    assert upright.min() == 255
+    assert tall.shape == (10, 60, 3)  # turned by a quarter
+
+
+@pytest.mark.parametrize("corner", [(0.0, 0.0), (99.6, 59.6), (100.0, 60.0)])
+def test_a_quadrilateral_without_area_still_gives_a_crop(corner: tuple[float, float]) -> None:
+    page = np.zeros((60, 100, 3), dtype=np.uint8)
+    (crop,) = crop_lines(page, np.array([[corner] * 4], dtype=np.float32))
+    assert crop.shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ((2480, 3508), (896, 1280)),  # A4: the long side counts
+        ((3508, 2480), (1280, 896)),
+        ((800, 600), (800, 608)),  # never enlarged, only rounded to the stride
+        ((480, 6000), (480, 6016)),  # a receipt keeps its print size
+        ((64, 100_000), (32, 10_240)),  # and has an end
+    ],
+)
+def test_detection_size(page: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert detection_size(*page, 1280) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(width=st.integers(1, 20_000), height=st.integers(1, 20_000))
+def test_detection_cost_is_bounded(width: int, height: int) -> None:
+    new_width, new_height = detection_size(width, height, 1280)
+    assert new_width % 32 == 0
+    assert new_height % 32 == 0
+    assert min(new_width, new_height) >= 32
+    assert max(new_width, new_height) <= 8 * 1280
+    assert new_width * new_height <= 8 * 1280 * 1296
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 4000), (4000, 3), (20, 100), (64, 64)])
+def test_thin_pages_are_framed_in_their_own_colour(shape: tuple[int, int]) -> None:
+    page = np.full((*shape, 3), (10, 20, 30), dtype=np.uint8)
+    framed, top, left = pad_thin_page(page)
+    height, width = framed.shape[:2]
+    assert min(height, width) >= 64
+    assert max(height, width) / min(height, width) <= 8.1
+    assert (framed == (10, 20, 30)).all()
+    assert (framed[top : top + shape[0], left : left + shape[1]] == page).all()
+
+
+def test_a_common_page_is_not_copied() -> None:
+    page = np.zeros((100, 100, 3), dtype=np.uint8)
+    assert pad_thin_page(page)[0] is page

@@ -1,0 +1,79 @@
+"""`jobs/train.py` on real Ray Train with a tiny recipe: a usable bundle, resume, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kie_ray.models.bundle import Bundle
+from tests.job_support import ROOT, environment
+from tests.kie_ray.training.test_trainer import tiny_config
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "jobs/train.py"), *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    file.write_text(yaml.safe_dump(tiny_config().model_dump(mode="json")))
+    return file
+
+
+@pytest.mark.timeout(900)
+def test_train_resume_and_refusals(recipe: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    done = run("--config", recipe, "--output", output)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert str(output / "bundle") in done.stdout
+    assert "step 4" in done.stdout
+    bundle = Bundle.load(output / "bundle")
+    assert bundle.info.name == "tiny"
+    assert bundle.load_models().shared
+    steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [2, 4]
+
+    again = run("--config", recipe, "--output", output)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    assert again.stderr.count("\n") == 1
+
+    longer = run("--config", recipe, "--output", output, "--resume", "--set", "phases.0.steps=6")
+    assert longer.returncode == 2, "a list item is no section"
+    tree = yaml.safe_load(recipe.read_text())
+    tree["phases"][0]["steps"] = 6
+    recipe.with_name("longer.yaml").write_text(yaml.safe_dump(tree))
+    longer = run("--config", recipe.with_name("longer.yaml"), "--output", output, "--resume")
+    assert longer.returncode == 0, longer.stderr[-2000:]
+    steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 6], "the resumed run starts after the last checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "nowhere.yaml"], "nowhere.yaml does not exist"),
+        (["--config", "RECIPE", "--set", "sead=1"], "did you mean 'seed'"),
+        (["--config", "RECIPE", "--set", "model.num_attention_heads=3"], "multiple of num_attention_heads"),
+        (["--config", "RECIPE", "--set", "classes=[OTHER, QUESTION]"], "QUESTION"),
+    ],
+)
+def test_wrong_arguments_are_one_line(recipe: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    arguments = [str(recipe) if item == "RECIPE" else item for item in arguments]
+    done = run(*arguments, "--output", tmp_path / "run")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
