@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from kie_ray.decoding.fields import build_fields
 from kie_ray.decoding.re import candidate_pairs, score_pairs, select_links
 from kie_ray.decoding.ser import decode_ser, vote_paddle
 from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window, batches_by_tokens, collate
-from kie_ray.models.bundle import Bundle, BundleInfo, KieModels
+from kie_ray.models.bundle import Bundle, BundleInfo, KieModels, Task
 from kie_ray.models.layoutlmv2 import KieModel
 from kie_ray.records import OTHER, Page
 
@@ -59,9 +59,13 @@ class Annotator:
 
     @classmethod
     def from_bundle(
-        cls, bundle: Bundle, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        bundle: Bundle,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        tasks: Collection[Task] = ("ser", "re"),
     ) -> Annotator:
-        """Load a bundle's tokenizer and models onto `device`."""
+        """Load a bundle's tokenizer and its models for `tasks` onto `device`."""
         info = bundle.info
         encoder = PageEncoder(
             bundle.load_tokenizer(),
@@ -71,10 +75,13 @@ class Annotator:
             overlap_tokens=info.overlap_tokens,
             clamp=info.clamp_boxes,
         )
-        return cls(info, encoder, bundle.load_models(device, dtype))
+        return cls(info, encoder, bundle.load_models(device, dtype, tasks))
 
     def annotate(self, pages: Sequence[Page]) -> None:
-        """SER, RE and fields, in place. Lines keep their order and ids."""
+        """SER, RE and fields, in place, by the models that are there. Lines keep their order and ids.
+
+        Without a SER model the lines' labels are taken as they are; without a RE model no page has links.
+        """
         encoded = self.encoder.encode_pages(pages)
         states = self._label(pages, encoded) if self.models.ser else None
         if self.models.re:

@@ -34,18 +34,28 @@ class PoolPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All pools of a run."""
+    """All pools of a run. `re` is None where one encoder serves both heads: then the `ser` pool runs both."""
 
     ocr: PoolPlan
     ser: PoolPlan
+    re: PoolPlan | None = None
 
     @property
     def slots(self) -> int:
         return self.ocr.max_size
 
+    @property
+    def pools(self) -> dict[str, PoolPlan]:
+        """The pools of this run by name, in the order in which a document passes them."""
+        named = {"ocr": self.ocr, "ser": self.ser, "re": self.re}
+        return {name: pool for name, pool in named.items() if pool is not None}
 
-def connect() -> bool:
-    """Join the cluster that RAY_ADDRESS names, else start Ray on this machine. True where it was started here."""
+
+def connect(min_cpus: int = 0) -> bool:
+    """Join the cluster that RAY_ADDRESS names, else start Ray on this machine. True where it was started here.
+
+    `min_cpus`: logical CPUs that a Ray started here declares at least.
+    """
     if ray.is_initialized():
         return False
     if os.environ.get("RAY_ADDRESS"):
@@ -55,7 +65,7 @@ def connect() -> bool:
     # the pools would wait for ever on a small machine that declares no more than it has (seen on 2 CPUs, Ray 2.60).
     ray.init(
         address="local",
-        num_cpus=int(usable_cpus() + 2),
+        num_cpus=max(usable_cpus() + 2, min_cpus),
         object_store_memory=min(_LOCAL_OBJECT_STORE, _physical_memory() // 5),
         include_dashboard=False,
         log_to_driver=False,
@@ -76,13 +86,15 @@ def usable_cpus() -> int:
     return max(1, cores)
 
 
-def plan_pools(config: ExtractConfig, resources: Mapping[str, float], cores: int | None = None) -> Plan:
+def plan_pools(
+    config: ExtractConfig, resources: Mapping[str, float], cores: int | None = None, *, separate_re: bool = False
+) -> Plan:
     """Sizes and shares of the pools on a Ray with these `resources` (as `ray.cluster_resources()` gives them).
 
     `cores`: real cores where Ray declares more (`connect` does); by default the declared ones. What the configuration
     leaves open: one OCR actor of one thread a core (more pages at a time beat more threads a page), up to half as many
-    model actors; with GPUs, one model actor a GPU. Their logical CPUs together leave room for the checkpoint filter and
-    the small tasks.
+    actors of each model; with GPUs, one actor of each model a GPU. Their logical CPUs together leave room for the
+    checkpoint filter and the small tasks. `separate_re`: the bundle holds two models, so RE has a pool of its own.
 
     Raises:
         ConfigError: the cluster has fewer than 2 CPUs, or the configured pools do not fit into it.
@@ -95,31 +107,30 @@ def plan_pools(config: ExtractConfig, resources: Mapping[str, float], cores: int
     ocr_low, ocr_high = _sizes(config.pools.ocr, cores, cores)
     with_gpus = gpus >= 1 and config.device != "cpu" and config.pools.ser.num_gpus != 0
     wanted = int(gpus) if with_gpus else max(1, cores // 2)
-    ser_low, ser_high = _sizes(config.pools.ser, wanted if with_gpus else 1, wanted)
-    share = budget / (ocr_high + ser_high)
+    models = {"ser": config.pools.ser} | ({"re": config.pools.re} if separate_re else {})
+    sizes = {name: _sizes(pool, wanted if with_gpus else 1, wanted) for name, pool in models.items()}
+    share = budget / (ocr_high + sum(high for _, high in sizes.values()))
     ocr_gpus = _auto_gpus(config.pools.ocr, 0.5 * gpus / ocr_high if with_gpus and _onnx_has_cuda() else 0.0)
+    gpu_share = 0.5 / len(models) if with_gpus else 0.0
     plan = Plan(
         PoolPlan(ocr_low, ocr_high, _cpus(config.pools.ocr, share), ocr_gpus, config.pools.ocr.threads or 1),
-        PoolPlan(
-            ser_low,
-            ser_high,
-            _cpus(config.pools.ser, share),
-            _auto_gpus(config.pools.ser, 0.5 if with_gpus else 0.0),
-            config.pools.ser.threads or 1,
-        ),
+        **{
+            name: PoolPlan(*sizes[name], _cpus(pool, share), _auto_gpus(pool, gpu_share), pool.threads or 1)
+            for name, pool in models.items()
+        },
     )
     _check_fit(plan, budget, gpus)
     return plan
 
 
 def _check_fit(plan: Plan, budget: float, gpus: float) -> None:
-    cpus = plan.ocr.min_size * plan.ocr.num_cpus + plan.ser.min_size * plan.ser.num_cpus
+    cpus = sum(pool.min_size * pool.num_cpus for pool in plan.pools.values())
     if cpus > budget + 1e-6:
         raise ConfigError(
             f"the pools reserve {cpus:g} CPUs (pools.*.size x num_cpus), the cluster has {budget:g} for them; "
             "lower pools.ocr.num_cpus or the sizes"
         )
-    wanted = plan.ocr.min_size * plan.ocr.num_gpus + plan.ser.min_size * plan.ser.num_gpus
+    wanted = sum(pool.min_size * pool.num_gpus for pool in plan.pools.values())
     if wanted > gpus + 1e-6:
         raise ConfigError(f"the pools reserve {wanted:g} GPUs (pools.*.size x num_gpus), the cluster has {gpus:g}")
 

@@ -45,10 +45,11 @@ def _model_pool() -> PoolSettings:
 
 
 class PoolsSettings(Settings):
-    """The pools. `ser` runs the SER and RE heads in one pass; a bundle keeps both models in the actors of this pool."""
+    """The pools. Where a bundle has one encoder for both heads, `ser` runs both in one pass and `re` is not started."""
 
     ocr: PoolSettings = Field(default_factory=_ocr_pool)
     ser: PoolSettings = Field(default_factory=_model_pool)
+    re: PoolSettings = Field(default_factory=_model_pool)
 
 
 class FetchSettings(Settings):
@@ -113,5 +114,5 @@ class ExtractConfig(Settings):
         for name in ("threads", "device", "annotations"):
             tree["ocr"].pop(name, None)
         tree["splitting"] = {name: tree["splitting"][name] for name in ("pages_per_row", "probe_bytes")}
-        tree["dtype"] = self.pools.ser.dtype
+        tree["dtype"] = [self.pools.ser.dtype, self.pools.re.dtype]
         return tree

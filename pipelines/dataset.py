@@ -2,7 +2,7 @@
 
     read_parquet(manifest)   the checkpoint filter drops finished rows here, before anything is downloaded
       -> blocks of a few rows
-      -> Fetch (tasks) -> OcrActor pool -> KieActor pool
+      -> Fetch (tasks) -> OcrActor pool -> KieActor pool (for a bundle of two models: one for SER, one for RE)
       -> write_parquet(documents/), append only, fixed schema
 
 The stages are plain classes beside their adapters in `fetch`, `ocr_stage` and `kie_stage`; each module imports only
@@ -82,7 +82,10 @@ def build_dataset(layout: OutputLayout, rows: int, plan: Plan, job: JobContext) 
         udf_modifying_row_count=False,
     )
     dataset = _actors(dataset, OcrActor, plan.ocr, job)
-    return _actors(dataset, KieActor, plan.ser, job)
+    if plan.re is None:
+        return _actors(dataset, KieActor, plan.ser, job, ("ser", "re"))
+    dataset = _actors(dataset, KieActor, plan.ser, job, ("ser",))
+    return _actors(dataset, KieActor, plan.re, job, ("re",))
 
 
 def checkpoint_config(layout: OutputLayout, fingerprint: str) -> CheckpointConfig:
@@ -100,9 +103,9 @@ def checkpoint_config(layout: OutputLayout, fingerprint: str) -> CheckpointConfi
 
 
 def rows_per_block(config: ExtractConfig, rows: int, plan: Plan) -> int:
-    """Rows that travel together: few enough that every actor gets about 16 turns, at most 16."""
+    """Rows that travel together: few enough that every actor gets about 32 turns, at most 16."""
     chosen = config.splitting.rows_per_block
-    return chosen or max(1, min(16, math.ceil(rows / (16 * plan.slots))))
+    return chosen or max(1, min(16, math.ceil(rows / (32 * plan.slots))))
 
 
 def rows_per_file(config: ExtractConfig, rows: int, plan: Plan) -> int:
@@ -116,12 +119,11 @@ def small_tasks(plan: Plan) -> int:
     return max(1, math.ceil(plan.slots / 4))
 
 
-def _actors(dataset: ray.data.Dataset, kind: type, pool: PoolPlan, job: JobContext) -> ray.data.Dataset:
+def _actors(dataset: ray.data.Dataset, kind: type, pool: PoolPlan, job: JobContext, *arguments: Any) -> ray.data.Dataset:
     fixed = pool.min_size == pool.max_size
-    threads = str(pool.threads)
     return dataset.map_batches(
         kind,
-        fn_constructor_args=(job, pool.threads),
+        fn_constructor_args=(job, pool.threads, *arguments),
         batch_size=None,
         batch_format="pyarrow",
         # two blocks wait at an actor: enough that it never idles, few enough that the last ones spread over all actors
@@ -134,5 +136,4 @@ def _actors(dataset: ray.data.Dataset, kind: type, pool: PoolPlan, job: JobConte
         num_cpus=pool.num_cpus,
         num_gpus=pool.num_gpus,
         udf_modifying_row_count=False,
-        runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}},
     )

@@ -165,7 +165,8 @@ def _run(
     invocation = uuid.uuid4().hex[:16]
     try:
         cores = cluster.usable_cpus() if started_here else None
-        plan = cluster.plan_pools(config, ray.cluster_resources(), cores)
+        separate_re = not bundle.shared and set(bundle.info.tasks) == {"ser", "re"}
+        plan = cluster.plan_pools(config, ray.cluster_resources(), cores, separate_re=separate_re)
         if state is None:
             rows = write_manifest(layout, listing, layout.manifest, config, ray_page_counts(config, plan.slots))
             state = {
@@ -197,22 +198,39 @@ def _run(
                 state["rows"], done_before, poll, seconds=config.progress_seconds, on_tick=remember_time
             ):
                 run_dataset(layout, fingerprint, state["rows"], plan, job)
+        report, preview = _finalize(options, config, bundle, layout, state, plan, skipped, done_before, started)
     finally:
         remove_ledger(invocation)
         if started_here:
             ray.shutdown()
+    actors = {name: pool.max_size for name, pool in plan.pools.items()}
+    return ExtractResult(layout, report, skipped, done_before, False, preview, actors)
+
+
+def _finalize(
+    options: ExtractOptions,
+    config: ExtractConfig,
+    bundle: Bundle,
+    layout: OutputLayout,
+    state: Mapping[str, Any],
+    plan: cluster.Plan,
+    skipped: Skipped,
+    resumed: int,
+    started: float,
+) -> tuple[dict[str, Any], str | None]:
+    """Check that every row is there, write the flat tables and the preview, and run.json last."""
+    fingerprint = state["fingerprint"]
     remove_uncommitted(layout, fingerprint)
     verify_rows(layout, state["rows_digest"])
     totals = write_tables(layout, config.splitting.rows_per_table_file)
     preview = _preview(layout, options, config, bundle)
-    seconds = spent_before + time.monotonic() - started
     report = run_report(
         totals,
-        seconds,
+        float(state["seconds"]) + time.monotonic() - started,
         {
             "fingerprint": fingerprint,
             "schema_version": SCHEMA_VERSION,
-            "resumed_rows": done_before,
+            "resumed_rows": resumed,
             "ocr": config.ocr.engine,
             "bundle": {"name": bundle.info.name, "fingerprint": bundle.fingerprint},
             "pools": asdict(plan),
@@ -221,8 +239,7 @@ def _run(
         },
     )
     layout.write_json(layout.run_file, report)
-    actors = {"ocr": plan.ocr.max_size, "ser": plan.ser.max_size}
-    return ExtractResult(layout, report, skipped, done_before, False, preview, actors)
+    return report, preview
 
 
 def _preview(layout: OutputLayout, options: ExtractOptions, config: ExtractConfig, bundle: Bundle) -> str | None:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
@@ -18,6 +18,9 @@ from pipelines.config import ExtractConfig
 from pipelines.orphans import die_with_parent
 from pipelines.progress import Counts
 from pipelines.tables import JobContext, assigned_device, table_rows, to_tables
+
+if TYPE_CHECKING:
+    from kie_ray.models.bundle import Task
 
 logger = logging.getLogger(__name__)
 
@@ -35,16 +38,24 @@ class Annotator(Protocol):
 
 
 class KieStage:
-    """Runs both heads over pages of several documents at a time. Rows without pages pass untouched.
+    """Runs the models over pages of several documents at a time. Rows without pages pass untouched.
 
     A call that fails is repeated page by page; a page that fails alone is taken out of its document, which then names
-    it in `error`. An exception never leaves `process`.
+    it in `error`, with `stage`. An exception never leaves `process`.
     """
 
-    def __init__(self, annotator: Annotator, *, pages_per_call: int = 8, ledger: AttemptLedger | None = None) -> None:
+    def __init__(
+        self,
+        annotator: Annotator,
+        *,
+        pages_per_call: int = 8,
+        ledger: AttemptLedger | None = None,
+        stage: Stage = Stage.SER,
+    ) -> None:
         self._annotator = annotator
         self._pages_per_call = pages_per_call
         self._ledger = ledger
+        self._stage = stage
 
     def process(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         """Rows of DOCUMENT_SCHEMA to rows of DOCUMENT_SCHEMA, in the same order."""
@@ -71,7 +82,7 @@ class KieStage:
         for row, document in group:
             if self._ledger is not None and self._ledger.is_killer(row["row_id"]):
                 message = "not tried again: the models' process was killed by this document every time"
-                document.error = ErrorItem.of(Stage.SER, Category.CRASH, message)
+                document.error = ErrorItem.of(self._stage, Category.CRASH, message)
                 document.pages = []
         working = [(row, document) for row, document in group if document.pages]
         row_ids = [row["row_id"] for row, _ in working]
@@ -107,15 +118,15 @@ class KieStage:
                 self._annotator.annotate([page])
             except Exception as error:
                 logger.exception("models failed on %s, page %d", page.source, page.index)
-                _take_out(documents, page, error)
+                _take_out(documents, page, self._stage, error)
 
 
-def _take_out(documents: list[Document], page: Page, error: Exception) -> None:
+def _take_out(documents: list[Document], page: Page, stage: Stage, error: Exception) -> None:
     for document in documents:
         if any(item is page for item in document.pages):
             document.pages = [item for item in document.pages if item is not page]
-            message = f"{type(error).__name__} in the ser stage"
-            failed = ErrorItem.of(Stage.SER, Category.INTERNAL, message, page=page.index)
+            message = f"{type(error).__name__} in the {stage} stage"
+            failed = ErrorItem.of(stage, Category.INTERNAL, message, page=page.index)
             document.error = document.error or failed
 
 
@@ -124,25 +135,32 @@ def _since(started: float) -> float:
 
 
 class KieActor:
-    """Adapter of `KieStage` for `map_batches`: loads the bundle once an actor, counts the rows that leave it."""
+    """Adapter of `KieStage` for `map_batches`: loads the models of `tasks` once an actor.
 
-    def __init__(self, job: JobContext, threads: int) -> None:
+    The last one on a document's way counts the rows that leave it.
+    """
+
+    def __init__(self, job: JobContext, threads: int, tasks: tuple[Task, ...] = ("ser", "re")) -> None:
         import torch
 
         die_with_parent()
         torch.set_num_threads(threads)
         config = job.config
-        self._counts = job.counts
+        name = tasks[0]
+        pool = config.pools.ser if name == "ser" else config.pools.re
+        self._counts = job.counts if "re" in tasks else None
         self._stage = KieStage(
-            load_annotator(job.bundle, config, assigned_device(config.device)),
-            pages_per_call=config.pools.ser.batch_size,
-            ledger=AttemptLedger(job.invocation, "ser", config.max_attempts),
+            load_annotator(job.bundle, config, assigned_device(config.device), tasks),
+            pages_per_call=pool.batch_size,
+            ledger=AttemptLedger(job.invocation, name, config.max_attempts),
+            stage=Stage(name),
         )
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         counts = Counts()
         yield from to_tables(self._counted(table, counts), DOCUMENT_SCHEMA)
-        self._counts.add.remote(counts)
+        if self._counts is not None:
+            self._counts.add.remote(counts)
 
     def _counted(self, table: pa.Table, counts: Counts) -> Iterator[dict[str, Any]]:
         for row in self._stage.process(table_rows(table)):
@@ -150,8 +168,10 @@ class KieActor:
             yield row
 
 
-def load_annotator(bundle: str | None, config: ExtractConfig, device: str) -> Annotator:
-    """The models of `bundle` (None: the one in the package) with the thresholds and dtype of `config`."""
+def load_annotator(
+    bundle: str | None, config: ExtractConfig, device: str, tasks: tuple[Task, ...] = ("ser", "re")
+) -> Annotator:
+    """The models of `bundle` (None: the one in the package) for `tasks`, with the thresholds and dtype of `config`."""
     import torch
 
     from kie_ray import annotator
@@ -160,6 +180,7 @@ def load_annotator(bundle: str | None, config: ExtractConfig, device: str) -> An
     opened = Bundle.load(bundle, verify=False)  # the driver has verified it
     if config.model.re_threshold is not None:
         opened = replace(opened, info=opened.info.model_copy(update={"re_threshold": config.model.re_threshold}))
-    wanted = config.pools.ser.dtype
+    wanted = (config.pools.ser if "ser" in tasks else config.pools.re).dtype
     automatic = torch.bfloat16 if device == "cuda" else torch.float32
-    return annotator.Annotator.from_bundle(opened, device, automatic if wanted == "auto" else getattr(torch, wanted))
+    dtype = automatic if wanted == "auto" else getattr(torch, wanted)
+    return annotator.Annotator.from_bundle(opened, device, dtype, tasks)

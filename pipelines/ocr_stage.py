@@ -50,8 +50,9 @@ class _Decoded:
 class OcrStage:
     """Owns one reader and one engine. While the engine reads pages, a thread decodes the next ones.
 
-    `pages_per_call` pages go to the engine at once, also across documents. A call that fails is repeated page by page,
-    so that a page costs nobody but itself. An exception never leaves `process`.
+    `pages_per_call` pages go to the engine at once, also across documents; the first page goes alone, so that the engine
+    does not wait for the second. A call that fails is repeated page by page, so that a page costs nobody but itself. An
+    exception never leaves `process`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class OcrStage:
         thread = threading.Thread(target=self._decode, args=(rows, decoded, stop), name="decode", daemon=True)
         thread.start()
         batch: list[tuple[_Work, PageImage]] = []
+        wanted = 1
         try:
             while (item := decoded.get()) is not None:
                 work = item.work
@@ -87,8 +89,9 @@ class OcrStage:
                         yield from self._recognise(batch)
                     batch.append((work, item.page))
                     work.waiting += 1
-                    if suspect or len(batch) >= self._pages_per_call:
+                    if suspect or len(batch) >= wanted:
                         yield from self._recognise(batch)
+                        wanted = self._pages_per_call
                 if item.end:
                     work.ended = True
                     if work.waiting == 0:

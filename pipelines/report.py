@@ -58,7 +58,8 @@ def _busiest(report: Mapping[str, Any], actors: Mapping[str, int]) -> Iterator[s
         return
     ranked = sorted(busy.items(), key=lambda item: -item[1])
     name, seconds = ranked[0]
-    pool = {"read": "ocr", "ocr": "ocr", "ser": "ser", "re": "ser", "fields": "ser"}.get(name, "")
+    models = "re" if "re" in actors else "ser"
+    pool = {"read": "ocr", "ocr": "ocr", "ser": "ser", "re": models, "fields": models}.get(name, "")
     width = f" over {actors[pool]} actors" if pool in actors else ""
     others = ", ".join(f"{other} {duration(spent)}" for other, spent in ranked[1:])
     yield f"busiest stage: {name}, {duration(seconds)} of work{width}" + (f" ({others})" if others else "")

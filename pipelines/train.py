@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import os
 import shutil
 import tempfile
 import threading
@@ -14,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
 import ray.train
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device, prepare_model
@@ -24,6 +21,7 @@ from kie_ray.training.config import TrainConfig
 from kie_ray.training.corpus import check_sources, load_corpus
 from kie_ray.training.export import write_bundle
 from kie_ray.training.trainer import Trainer
+from pipelines.cluster import connect
 
 METRICS_FILE = "metrics.jsonl"
 """One line of losses (and now and then scores) every few steps, in the output folder."""
@@ -52,12 +50,7 @@ def train(config: TrainConfig, output: Path, *, resume: bool = False) -> TrainRe
         raise ConfigError(f"{output} already holds a run: --resume continues it, another --output starts anew")
     check_sources(config)
     output.mkdir(parents=True, exist_ok=True)
-    if not ray.is_initialized():
-        if os.environ.get("RAY_ADDRESS"):
-            ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        else:
-            cpus = max(os.cpu_count() or 1, config.workers + 1)
-            ray.init(num_cpus=cpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    connect(min_cpus=config.workers + 1)
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"config": config.model_dump(), "output": str(output)},

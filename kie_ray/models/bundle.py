@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,7 @@ TOKENIZER_DIR = "tokenizer"
 WEIGHTS_FILE = "model.safetensors"
 MODEL_CLASSES: dict[str, type[KieModel]] = {"kie": LayoutLMv2ForKie, "ser": LayoutLMv2ForSer, "re": LayoutLMv2ForRe}
 """Folder of a model in a bundle, and the class that it holds."""
+Task = Literal["ser", "re"]
 
 
 class BundleError(ConfigError):
@@ -57,7 +58,7 @@ class BundleInfo(Settings):
 
     format_version: int = FORMAT_VERSION
     name: str
-    tasks: list[Literal["ser", "re"]] = Field(min_length=1)
+    tasks: list[Task] = Field(min_length=1)
     labels: list[str] = Field(min_length=1)
     entity_labels: list[str] = Field(default_factory=lambda: ["HEADER", "QUESTION", "ANSWER"])
     relation_pairs: list[tuple[str, str]] = Field(default_factory=lambda: [("QUESTION", "ANSWER")])
@@ -122,18 +123,23 @@ class Bundle:
         """Raises ConfigError when the tokenizer directory cannot be read."""
         return load_tokenizer(self.path / TOKENIZER_DIR, self.info.special_tokens)
 
-    def load_models(self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> KieModels:
-        """Load the models of the bundle's tasks, in eval mode.
+    def load_models(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        tasks: Collection[Task] = ("ser", "re"),
+    ) -> KieModels:
+        """Load those models of `tasks` that the bundle has, in eval mode.
 
         Raises:
             BundleError: weights and configuration disagree with each other or with `bundle.json`.
         """
+        wanted = set(tasks) & set(self.info.tasks)
         if self.shared:
             both = self._load("kie", device, dtype)
-            tasks = self.info.tasks
-            return KieModels(both if "ser" in tasks else None, both if "re" in tasks else None, len(tasks) == 2)
-        ser = self._load("ser", device, dtype) if "ser" in self.info.tasks else None
-        re = self._load("re", device, dtype) if "re" in self.info.tasks else None
+            return KieModels(both if "ser" in wanted else None, both if "re" in wanted else None, len(wanted) == 2)
+        ser = self._load("ser", device, dtype) if "ser" in wanted else None
+        re = self._load("re", device, dtype) if "re" in wanted else None
         return KieModels(ser, re, False)
 
     def _load(self, folder: str, device: str | torch.device, dtype: torch.dtype) -> KieModel:

@@ -61,8 +61,8 @@ class OcrSettings(Settings):
         ge=32,
         description="width to which shorter lines are padded, pixels at 48 pixels of height; PP-OCR uses 320",
     )
-    recognition_padding: int = Field(
-        default=16, ge=0, description="what a longer line may be padded by in a batch, pixels at 48 pixels of height"
+    recognition_width_step: int = Field(
+        default=16, ge=1, description="longer lines are padded to a multiple of this, pixels at 48 pixels of height"
     )
     min_score: float = Field(
         default=0.0,

@@ -53,7 +53,7 @@ class RapidOcrEngine:
             _model(RECOGNITION, settings),
             settings.recognition_batch,
             settings.recognition_min_width,
-            settings.recognition_padding,
+            settings.recognition_width_step,
         )
         self._classifier = _model(_CLASSIFIER, settings) if settings.orientation_classifier else None
         self._min_score = settings.min_score

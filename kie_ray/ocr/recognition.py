@@ -1,9 +1,10 @@
 """Text recognition: crops of lines in, texts and scores out, in batches of lines of similar width.
 
 PP-OCR's recogniser sees lines 48 pixels high, padded to the widest line of the batch, and it reads worse the more a
-line is padded: plain batches of 16 or 32 lines of a form cost character errors. So a batch here holds only lines whose
-widths differ by a few pixels. PP-OCR also pads every line to at least 320 pixels; most lines of a form are shorter than
-that and are read as well with less, for two thirds of the computation.
+line is padded: plain batches of 16 or 32 lines of a form cost character errors. So here every line is padded to its own
+width rounded up by a few pixels, and a batch holds lines of one such width: what is read does not depend on which other
+lines or pages are in the batch. PP-OCR also pads every line to at least 320 pixels; most lines of a form are shorter
+than that and are read as well with less, for two thirds of the computation.
 """
 
 from __future__ import annotations
@@ -28,23 +29,22 @@ MAX_WIDTH = 4096
 class Recogniser:
     """Reads crops of lines with a CTC model.
 
-    `batch`: lines a batch at most. `min_width`: every line is padded to it. `padding`: what a wider line may be padded
-    by within a batch. Pixels at the height of 48.
+    `batch`: lines a batch at most. `min_width`: every line is padded to it. `step`: wider lines are padded to a multiple
+    of it. Pixels at the height of 48.
     """
 
-    def __init__(self, model: OnnxModel, batch: int, min_width: int, padding: int) -> None:
+    def __init__(self, model: OnnxModel, batch: int, min_width: int, step: int) -> None:
         self._model = model
         self._min_width = min_width
         self._batch = batch
-        self._padding = padding
+        self._step = step
         self._decoder = CTCLabelDecode(character=model.metadata["character"].splitlines())
 
     def __call__(self, crops: Sequence[Pixels]) -> list[tuple[str, float]]:
         """Text and mean character probability (0 for an empty text) of each crop, uint8 [height, width, 3] RGB."""
         results = [("", 0.0)] * len(crops)
         widths = [line_width(crop) for crop in crops]
-        for group in group_by_width(widths, self._batch, self._min_width, self._padding):
-            width = max(self._min_width, max(widths[index] for index in group))
+        for width, group in group_by_width(widths, self._batch, self._min_width, self._step):
             batch = np.zeros((len(group), 3, HEIGHT, width), dtype=np.float32)
             for row, index in enumerate(group):
                 batch[row, :, :, : widths[index]] = normalise(resize(crops[index], widths[index], HEIGHT))
@@ -65,19 +65,17 @@ def line_width(crop: Pixels) -> int:
     return min(MAX_WIDTH, max(1, math.ceil(HEIGHT * width / height)))
 
 
-def group_by_width(widths: Sequence[int], batch: int, min_width: int, padding: int) -> list[list[int]]:
-    """Indices of lines, grouped so that a group holds at most `batch` lines and pads none by more than `padding`.
+def group_by_width(widths: Sequence[int], batch: int, min_width: int, step: int) -> list[tuple[int, list[int]]]:
+    """Padded widths, narrowest first, and at most `batch` indices of lines that are padded to each.
 
-    Lines up to `min_width` count as that wide. Greedy over the sorted widths.
+    A line is padded to `min_width` or the next multiple of `step`, whatever the other lines are.
     """
-    groups: list[list[int]] = []
-    narrowest = 0
+    groups: list[tuple[int, list[int]]] = []
     for index in sorted(range(len(widths)), key=lambda i: (widths[i], i)):
-        width = max(min_width, widths[index])
-        if not groups or len(groups[-1]) == batch or width - narrowest > padding:
-            groups.append([])
-            narrowest = width
-        groups[-1].append(index)
+        width = max(min_width, math.ceil(widths[index] / step) * step)
+        if not groups or len(groups[-1][1]) == batch or groups[-1][0] != width:
+            groups.append((width, []))
+        groups[-1][1].append(index)
     return groups
 
 

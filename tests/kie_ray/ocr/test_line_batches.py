@@ -12,18 +12,19 @@ from kie_ray.ocr.recognition import MAX_WIDTH, crop_lines, group_by_width, line_
 
 
 @settings(max_examples=200, deadline=None)
-@given(widths=st.lists(st.integers(1, MAX_WIDTH), max_size=80), batch=st.integers(1, 16), padding=st.integers(0, 64))
-def test_groups_hold_every_line_once_within_the_limits(widths: list[int], batch: int, padding: int) -> None:
-    groups = group_by_width(widths, batch, 96, padding)
-    assert sorted(index for group in groups for index in group) == list(range(len(widths)))
-    for group in groups:
-        effective = [max(96, widths[index]) for index in group]
+@given(widths=st.lists(st.integers(1, MAX_WIDTH), max_size=80), batch=st.integers(1, 16), step=st.integers(1, 64))
+def test_groups_hold_every_line_once_within_the_limits(widths: list[int], batch: int, step: int) -> None:
+    groups = group_by_width(widths, batch, 96, step)
+    assert sorted(index for _, group in groups for index in group) == list(range(len(widths)))
+    for padded, group in groups:
         assert 1 <= len(group) <= batch
-        assert max(effective) - min(effective) <= padding
+        assert all(0 <= padded - max(96, widths[index]) < step or padded == 96 for index in group)
+        alone = {group_by_width([widths[index]], batch, 96, step)[0][0] for index in group}
+        assert alone == {padded}  # the padding of a line depends on no other line
 
 
 def test_short_lines_share_a_batch_whatever_their_width() -> None:
-    assert group_by_width([320, 5, 100, 900], batch=8, min_width=320, padding=0) == [[1, 2, 0], [3]]
+    assert group_by_width([320, 5, 100, 900], batch=8, min_width=320, step=1) == [(320, [1, 2, 0]), (900, [3])]
 
 
 @pytest.mark.parametrize(("shape", "width"), [((48, 300), 300), ((24, 100), 200), ((96, 1), 1), ((3, 4000), MAX_WIDTH)])
