@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from kie_ray.datasets.paddleocr import LabelFileError, make_links, with_sizes
+from kie_ray.datasets.gold import LabelFileError, LabelReport, Malformed, check_page, finite, make_links, parse_json
+from kie_ray.datasets.images import with_size
 from kie_ray.encoding.labels import canonical_label
 from kie_ray.encoding.reading_order import order_tb_yx_paddle
 from kie_ray.records import Line, Page
@@ -16,8 +16,10 @@ logger = logging.getLogger(__name__)
 
 _NEW_LINE_GAP = 10
 
+Level = Literal["line", "entity"]
 
-def read_funsd(directory: str | Path, level: Literal["line", "entity"] = "line") -> list[Page]:
+
+def read_funsd(directory: str | Path, level: Level = "line") -> list[Page]:
     """Gold pages of one split, sorted by name, with sizes from the images.
 
     level="line": PaddleOCR's conversion (`trans_funsd_label.py`): an entity is split into visual lines, a new one where
@@ -30,21 +32,46 @@ def read_funsd(directory: str | Path, level: Literal["line", "entity"] = "line")
     Raises:
         LabelFileError: names the file and what is wrong.
     """
+    pages, report = read_funsd_with_report(directory, level)
+    if report.left_out or report.dropped_links:
+        logger.warning(
+            "%s: %d entities or pieces that start without text left out, %d links dropped",
+            directory,
+            len(report.left_out),
+            len(report.dropped_links),
+        )
+    return pages
+
+
+def read_funsd_with_report(
+    directory: str | Path, level: Level = "line", *, strict: bool = True
+) -> tuple[list[Page], LabelReport]:
+    """As `read_funsd`, and everything that was left out.
+
+    Args:
+        strict: a malformed annotation or a missing image is an error; otherwise the page is skipped and reported.
+    """
     folder = Path(directory)
     files = sorted((folder / "annotations").glob("*.json"))
     if not files:
         raise LabelFileError(f"{folder} holds no annotations/*.json (FUNSD)")
-    pages, blank, dropped = [], 0, 0
+    pages: list[Page] = []
+    report = LabelReport()
     for file in files:
-        page, page_blank, page_dropped = _page(file, level)
-        pages.append(page)
-        blank += page_blank
-        dropped += page_dropped
-    if blank or dropped:
-        logger.warning(
-            "%s: %d entities or pieces that start without text left out, %d links dropped", folder, blank, dropped
-        )
-    return with_sizes(pages, folder / "images")
+        found = LabelReport()
+        try:
+            page = _read_page(file, level, found)
+            try:
+                pages.append(with_size(page, folder / "images"))
+            except LabelFileError as error:
+                raise LabelFileError(f"{file}: {error}") from error
+        except LabelFileError as error:
+            if strict:
+                raise
+            report.bad_lines.append(str(error))
+        else:
+            report.add(found, str(file))
+    return pages, report
 
 
 def split_entity(words: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -58,35 +85,41 @@ def split_entity(words: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return lines
 
 
-def _page(file: Path, level: str) -> tuple[Page, int, int]:
+def _read_page(file: Path, level: Level, found: LabelReport) -> Page:
     try:
-        form = json.loads(file.read_text(encoding="utf-8"))["form"]
-        lines, pieces_of, blank = _lines(form, level)
-        pairs = [
-            [a, b]
-            for item in form
-            for first, second in item["linking"]
-            for a in pieces_of.get(first, [])
-            for b in pieces_of.get(second, [])
-        ]
-        lost = {
-            (first, second)
-            for item in form
-            for first, second in item["linking"]
-            if first not in pieces_of or second not in pieces_of
-        }
-        links, dropped = make_links(pairs, {line.id: line for line in lines})
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise LabelFileError(f"{file} is not a FUNSD annotation: {type(error).__name__}: {error}") from error
+        page = _page(parse_json(file.read_text(encoding="utf-8-sig"))["form"], f"{file.stem}.png", level, found)
+        check_page(page)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        what = str(error) if isinstance(error, Malformed) else f"{type(error).__name__}: {error}"
+        raise LabelFileError(f"{file} is not a FUNSD annotation: {what}") from error
+    except OSError as error:
+        raise LabelFileError(f"{file} cannot be read: {error}") from error
+    return page
+
+
+def _page(form: list[dict[str, Any]], source: str, level: Level, found: LabelReport) -> Page:
+    if not isinstance(form, list):
+        raise Malformed(f"'form' must be a list of entities, it is {type(form).__name__}")
+    lines, pieces_of = _lines(form, level, found)
+    pairs: list[list[int]] = []
+    lost: dict[str, None] = {}  # both ends carry a link: name it once
+    for entity in form:
+        for first, second in entity["linking"]:
+            pairs += [[a, b] for a in pieces_of.get(first, []) for b in pieces_of.get(second, [])]
+            for end in (first, second):
+                if end not in pieces_of:
+                    lost[f"link {first}-{second} names entity {end}, which is missing or without text"] = None
+                    break
+    links, dropped = make_links(pairs, {line.id: line for line in lines})
+    found.dropped_links += [*lost, *dropped]
     if level == "line":
         lines = [lines[k] for k in order_tb_yx_paddle([line.box for line in lines])]
-    return Page(0, 0, 0, lines, links, source=f"{file.stem}.png"), blank, len(lost) + len(dropped)
+    return Page(0, 0, 0, lines, links, source=source)
 
 
-def _lines(form: list[dict[str, Any]], level: str) -> tuple[list[Line], dict[int, list[int]], int]:
+def _lines(form: list[dict[str, Any]], level: Level, found: LabelReport) -> tuple[list[Line], dict[int, list[int]]]:
     lines: list[Line] = []
     pieces_of: dict[int, list[int]] = {}
-    blank = 0
     for entity in form:
         words = entity["words"]
         if level == "entity":
@@ -98,14 +131,16 @@ def _lines(form: list[dict[str, Any]], level: str) -> tuple[list[Line], dict[int
             ]
         for text, telling, boxes in pieces:
             if not telling:
-                blank += 1
+                found.left_out.append(f"entity {entity['id']}: {text!r} starts without text")
                 continue
             pieces_of.setdefault(entity["id"], []).append(len(lines))
-            lines.append(Line(len(lines), text, _hull(boxes), label=canonical_label(entity["label"]), label_score=1.0))
-    return lines, pieces_of, blank
+            label = canonical_label(entity["label"])
+            lines.append(Line(len(lines), text, _hull(entity["id"], boxes), label=label, label_score=1.0))
+    return lines, pieces_of
 
 
-def _hull(boxes: list[list[float]]) -> tuple[float, ...]:
-    x0, y0 = float(min(b[0] for b in boxes)), float(min(b[1] for b in boxes))
-    x1, y1 = float(max(b[2] for b in boxes)), float(max(b[3] for b in boxes))
+def _hull(entity: Any, boxes: list[list[float]]) -> tuple[float, ...]:
+    corners = [finite(f"entity {entity}", box) for box in boxes]
+    x0, y0 = min(b[0] for b in corners), min(b[1] for b in corners)
+    x1, y1 = max(b[2] for b in corners), max(b[3] for b in corners)
     return x0, y0, x1, y0, x1, y1, x0, y1

@@ -105,6 +105,9 @@ def test_polygons_and_boxes_become_quadrilaterals(tmp_path: Path) -> None:
         ("a.png\t[{]", "not valid json"),
         ('a.png\t{"x": 1}', "expected a json list"),
         ("a.png\t[3]", "must be an object"),
+        ("a.png\t[" + "1" * 5000 + "]", "not valid json"),
+        ([item(1, text="\ud800")], "text line 1 is not valid Unicode"),
+        ([item(1, points=[[10**400, 2], [3, 4], [5, 6], [7, 8]])], "must be a finite number"),
         ([item(1), item(1)], "id 1 is used by several"),
         ([item(1, text=3)], "needs 'transcription'"),  # type: ignore[arg-type]
         ([item(1, points=[[1, 2], [3, 4]])], "'points' must be"),
@@ -212,6 +215,9 @@ def test_both_ends_carry_a_written_link_and_labels_are_lower_case(tmp_path: Path
     assert written[0]["points"] == [[1, 2], [30, 2], [30, 12.5], [1, 12]]
     with pytest.raises(LabelFileError, match="image name"):
         write_labels([Page(0, 0, 0, source="a\tb")], tmp_path / "bad.txt")
+    with pytest.raises(LabelFileError, match="text line 1 is not valid Unicode"):
+        write_labels([Page(0, 0, 0, [Line(1, "\ud800", square)], source="a")], tmp_path / "bad.txt")
+    assert [file.name for file in tmp_path.iterdir()] == ["out.txt"]
 
 
 def test_sizes_come_from_headers_with_orientation(tmp_path: Path) -> None:
