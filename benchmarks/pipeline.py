@@ -7,14 +7,17 @@ the lines, one page after the other. Pipeline: `jobs/batch_extract.py` with its 
 of their process to its end.
 Pages are repeated (as files of their own) until there are `--pages` of them (100; `--quick`: 12).
 
-Overhead: the share of the run's core seconds that is not OCR, SER or RE. It is given from the start of the pipeline to
-the end of run.json; what starting Python and Ray costs stands beside it. The last line is the ratio of pages/s.
+Overhead: what the pipeline's run (its start to the end of run.json) takes longer than bare computation: the same OCR
+engine and models in one process a core, pages dealt out evenly, nothing counted but the calls of engine and models. The
+seconds in run.json cannot tell it: three busy processes on two cores each see the others' time as their own. What
+starting Python costs stands beside it. The last line is the ratio of pages/s.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -54,6 +57,44 @@ print(json.dumps({{"start": ready - started, "work": time.perf_counter() - ready
 """
 
 
+_BARE = """
+import json, sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from kie_ray.ocr import build_engine
+from kie_ray.reading import Reader
+from kie_ray.records import Page
+from pipelines.config import ExtractConfig
+from pipelines.kie_stage import load_annotator
+config = ExtractConfig()
+engine = build_engine(config.ocr.model_copy(update={{"threads": 1, "device": "cpu"}}))
+annotator = load_annotator({model!r}, config, "cpu")
+files = sorted(Path({folder!r}).iterdir())[{first}::{cores}]
+print("ready", flush=True)
+sys.stdin.readline()
+seconds, pages = 0.0, []
+def annotate():
+    global seconds, pages
+    started = time.perf_counter()
+    annotator.annotate(pages)
+    seconds += time.perf_counter() - started
+    pages = []
+with Reader(config.limits) as reader:
+    for file in files:
+        image = next(reader.read(file.read_bytes(), str(file)))
+        started = time.perf_counter()
+        lines = engine.read_lines([image])[0]
+        seconds += time.perf_counter() - started
+        pages.append(Page(0, image.width, image.height, lines, source=str(file)))
+        if len(pages) == config.pools.ser.batch_size:
+            annotate()
+annotate()
+print(seconds)
+"""
+
+
 def spread_pages(images: Path, target: Path, count: int) -> int:
     """`count` files, the pages of `images` in turn; hard copies, so that nothing is read from one cached file."""
     files = sorted(
@@ -77,6 +118,33 @@ def run_loop(folder: Path, model: str | None) -> dict[str, Any]:
     return {"seconds": time.monotonic() - started, **json.loads(done.stdout.splitlines()[-1])}
 
 
+def run_bare(folder: Path, model: str | None, cores: int) -> float:
+    """Seconds of OCR, SER and RE alone, one process a core at the same time; the mean over the processes."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _BARE.format(root=str(ROOT), model=model, folder=str(folder), first=i, cores=cores)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(cores)
+    ]
+    seconds = []
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        seconds.append(float(process.communicate()[0]))
+        if process.returncode:
+            raise SystemExit(f"the bare computation ended with status {process.returncode}")
+    return sum(seconds) / cores
+
+
 def run_pipeline(folder: Path, output: Path, model: str | None) -> dict[str, Any]:
     started = time.monotonic()
     arguments = [str(ROOT / "jobs/batch_extract.py"), str(folder), "--output", str(output)]
@@ -90,12 +158,6 @@ def run_pipeline(folder: Path, output: Path, model: str | None) -> dict[str, Any
         raise SystemExit(done.stderr)
     report = json.loads((output / "run.json").read_text(encoding="utf-8"))
     return {"seconds": time.monotonic() - started, "report": report}
-
-
-def overhead_share(report: dict[str, Any], cores: int) -> float:
-    """1 - compute / (run seconds x cores); compute: busy seconds of ocr, ser and re, each on one thread."""
-    busy = sum(report["stages"][name]["busy_seconds"] for name in ("ocr", "ser", "re"))
-    return 1 - busy / (report["seconds"] * cores)
 
 
 def main() -> int:
@@ -113,6 +175,7 @@ def main() -> int:
         folder = Path(temporary) / "pages"
         pages = spread_pages(options.images, folder, 12 if options.quick else options.pages)
         loop = run_loop(folder, options.model)
+        bare = run_bare(folder, options.model, cores)
         pipeline = run_pipeline(folder, Path(temporary) / "out", options.model)
     report = pipeline["report"]
     result = {
@@ -124,7 +187,8 @@ def main() -> int:
         "pipeline_lines": report["entities"],
         "pipeline_run_seconds": report["seconds"],
         "pipeline_start_seconds": pipeline["seconds"] - report["seconds"],
-        "overhead": overhead_share(report, cores),
+        "bare_seconds": bare,
+        "overhead": 1 - bare / report["seconds"],
         "stages": report["stages"],
         "ratio": loop["seconds"] / pipeline["seconds"],
     }
@@ -135,10 +199,11 @@ def main() -> int:
         "pipeline_pages_per_second",
         "pipeline_run_seconds",
         "pipeline_start_seconds",
+        "bare_seconds",
     ):
         print(f"{name.replace('_', ' ')}: {result[name]:.3f}")
     print(f"lines: loop {loop['lines']}, pipeline {report['entities']}")
-    print(f"overhead (not OCR, SER or RE): {result['overhead']:.1%} of {cores} cores")
+    print(f"overhead (run beyond OCR, SER and RE on {cores} cores): {result['overhead']:.1%}")
     print(f"ratio: {result['ratio']:.3f}")
     return 0
 

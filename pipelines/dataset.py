@@ -119,7 +119,9 @@ def small_tasks(plan: Plan) -> int:
     return max(1, math.ceil(plan.slots / 4))
 
 
-def _actors(dataset: ray.data.Dataset, kind: type, pool: PoolPlan, job: JobContext, *arguments: Any) -> ray.data.Dataset:
+def _actors(
+    dataset: ray.data.Dataset, kind: type, pool: PoolPlan, job: JobContext, *arguments: Any
+) -> ray.data.Dataset:
     fixed = pool.min_size == pool.max_size
     return dataset.map_batches(
         kind,

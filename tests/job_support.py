@@ -21,7 +21,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kie_ray.encoding.train_tokenizer import train_tokenizer
 from kie_ray.models.bundle import BundleInfo, save_bundle
-from kie_ray.models.layoutlmv2 import LayoutLMv2Config, LayoutLMv2ForKie
+from kie_ray.models.layoutlmv2 import (
+    KieModel,
+    LayoutLMv2Config,
+    LayoutLMv2ForKie,
+    LayoutLMv2ForRe,
+    LayoutLMv2ForSer,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = ROOT / "jobs/batch_extract.py"
@@ -33,8 +39,11 @@ LINES = (
 )
 
 
-def make_bundle(folder: Path) -> Path:
-    """A joint SER and RE model of a few thousand random weights; what it says means nothing, but always the same."""
+def make_bundle(folder: Path, *, two_models: bool = False) -> Path:
+    """A joint SER and RE model of a few thousand random weights; what it says means nothing, but always the same.
+
+    `two_models`: the same weights as a SER and an RE model of their own.
+    """
     torch.manual_seed(7)
     tokenizer = train_tokenizer([text for text, _ in LINES] * 3, 400)
     info = BundleInfo(
@@ -55,7 +64,13 @@ def make_bundle(folder: Path) -> Path:
         shape_size=6,
         num_labels=7,
     )
-    save_bundle(folder, info, tokenizer, {"kie": LayoutLMv2ForKie(config)}, "Random weights for tests.")
+    models: dict[str, KieModel] = {"kie": LayoutLMv2ForKie(config)}
+    if two_models:
+        weights = models.pop("kie").state_dict()
+        models = {"ser": LayoutLMv2ForSer(config), "re": LayoutLMv2ForRe(config)}
+        for model in models.values():
+            model.load_state_dict({name: weights[name] for name in model.state_dict()})
+    save_bundle(folder, info, tokenizer, models, "Random weights for tests.")
     return folder
 
 

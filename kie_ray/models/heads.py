@@ -122,8 +122,8 @@ def entity_states(hidden: Tensor, occurrences: Tensor, count: int) -> Tensor:
     """Average the hidden states of each entity's first token over the windows that contain the entity.
 
     Args:
-        hidden: float [B, T, H].
-        occurrences: int64 [N, 3]: row of the batch, token within the row, entity.
+        hidden: float [N, H], states of all tokens.
+        occurrences: int64 [K, 2]: token, entity.
         count: E, the number of entities.
 
     Returns:
@@ -132,12 +132,12 @@ def entity_states(hidden: Tensor, occurrences: Tensor, count: int) -> Tensor:
     Raises:
         ValueError: an entity of 0..count-1 occurs in no window.
     """
-    row, token, entity = occurrences.unbind(-1)
+    token, entity = occurrences.unbind(-1)
     times = torch.bincount(entity, minlength=count)
     if bool((times == 0).any()):
         missing = (times == 0).nonzero().flatten().tolist()
         raise ValueError(f"entities {missing[:10]} of {count} have no token in any window")
-    picked = hidden[row, token]
+    picked = hidden[token]
     total = picked.new_zeros((count, hidden.shape[-1])).index_add(0, entity, picked)
     return total / times[:, None].to(total.dtype)
 

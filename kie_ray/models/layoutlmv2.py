@@ -5,7 +5,9 @@ All task models share one small interface, used by the extractor and by training
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from transformers.activations import ACT2FN
 from transformers.utils import ModelOutput
 
 from kie_ray.encoding.batching import IGNORED_LABEL
+from kie_ray.errors import ConfigError
 from kie_ray.models.encoder import LayoutLMv2Config, LayoutLMv2Model, LayoutLMv2PreTrainedModel
 from kie_ray.models.heads import ReHead, SerHead, relation_loss
 
@@ -72,11 +75,47 @@ class KieModel(LayoutLMv2PreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.layoutlmv2.set_input_embeddings(value)
 
+    @overload
     def encode(
         self, input_ids: Tensor, bbox: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None = None
-    ) -> Tensor:
-        """int64 [B, T], [B, T, 4], [B, T], [B, T] -> hidden states, float [B, T, H]."""
-        return self.layoutlmv2(input_ids, bbox, attention_mask, token_type_ids).last_hidden_state
+    ) -> Tensor: ...
+
+    @overload
+    def encode(
+        self,
+        input_ids: Tensor,
+        bbox: Tensor,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None = None,
+        *,
+        layers: Sequence[int],
+    ) -> tuple[Tensor, tuple[Tensor, ...]]: ...
+
+    def encode(
+        self,
+        input_ids: Tensor,
+        bbox: Tensor,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None = None,
+        *,
+        layers: Sequence[int] | None = None,
+    ) -> Tensor | tuple[Tensor, tuple[Tensor, ...]]:
+        """int64 [B, T], [B, T, 4], [B, T], [B, T] -> hidden states, float [B, T, H].
+
+        With `layers` (0-based) also the outputs of those encoder layers, each float [B, T, H], in the order asked.
+
+        Raises:
+            ConfigError: a layer that the encoder does not have.
+        """
+        if layers is None:
+            return self.layoutlmv2(input_ids, bbox, attention_mask, token_type_ids).last_hidden_state
+        count = self.config.num_hidden_layers
+        for layer in layers:
+            if not 0 <= layer < count:
+                raise ConfigError(f"no encoder layer {layer}; num_hidden_layers {count} gives layers 0 to {count - 1}")
+        output = self.layoutlmv2(input_ids, bbox, attention_mask, token_type_ids, output_hidden_states=True)
+        # hidden_states[0] is what enters the first layer
+        return output.last_hidden_state, tuple(output.hidden_states[layer + 1] for layer in layers)
 
     def ser_logits(self, hidden: Tensor) -> Tensor:
         """Float [..., H] -> [..., num_labels]. Raises TypeError on a model without SER head."""

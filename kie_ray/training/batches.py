@@ -1,4 +1,8 @@
-"""Annotated pages to one training batch: masked tokens, BIO targets, candidate pairs with their gold answer."""
+"""Annotated pages to one training batch: masked tokens, BIO targets, candidate pairs with their gold answer.
+
+Windows of similar length are padded together; after the encoder only real tokens are left, in one flat row ("the
+tokens" below), so no loss sees padding.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +13,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, collate
-from kie_ray.encoding.batching import IGNORED_LABEL
+from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window, collate
+from kie_ray.encoding.batching import IGNORED_LABEL, padded_length
 from kie_ray.records import OTHER, Page
 from kie_ray.training.config import AugmentConfig
 
+PADDING_WASTE = 0.08
+"""Share of padding that a group of windows may have; a window that would exceed it starts a group of its own."""
 
-@dataclass(slots=True)
-class TrainBatch:
-    """W windows of all pages, E entities, P candidate pairs, A answers (tails that have at least one candidate).
+_PAD_TO = 8
 
-    `input_ids`, `attention_mask`, `ser_targets`, `mlm_targets`: int64 [W, T]; `bbox`: int64 [W, T, 4].
-    `occurrences`: int64 [N, 3] (window, token, entity). `entity_labels`, `entity_order`: int64 [E]; `entity_boxes`:
-    float32 [E, 4] in 0..1000. `pairs`: int64 [P, 2]; `pair_targets`, `pair_tails`: int64 [P]. `num_tails`: A.
-    """
+
+@dataclass(frozen=True, slots=True)
+class WindowGroup:
+    """Windows padded to one length: int64 [W, T], [W, T, 4], [W, T]."""
 
     input_ids: Tensor
     bbox: Tensor
     attention_mask: Tensor
+
+
+@dataclass(slots=True)
+class TrainBatch:
+    """N tokens in `groups`, E entities, P candidate pairs, A answers (tails that have at least one candidate).
+
+    `ser_targets`, `mlm_targets`: int64 [N]. `occurrences`: int64 [K, 2] (token, entity), an entity's first token in
+    each window that holds it. `entity_labels`, `entity_order`: int64 [E]; `entity_boxes`: float32 [E, 4] in 0..1000.
+    `pairs`: int64 [P, 2]; `pair_targets`, `pair_tails`, `pair_pages`: int64 [P]. `num_tails`: A. `num_pages`: pages.
+    """
+
+    groups: tuple[WindowGroup, ...]
     ser_targets: Tensor
     mlm_targets: Tensor
     occurrences: Tensor
@@ -38,8 +55,18 @@ class TrainBatch:
     pairs: Tensor
     pair_targets: Tensor
     pair_tails: Tensor
+    pair_pages: Tensor
     num_tails: int
-    num_tokens: int
+    num_pages: int
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.ser_targets)
+
+    @property
+    def num_padded_tokens(self) -> int:
+        """Tokens that the encoder computes, padding included."""
+        return sum(group.input_ids.numel() for group in self.groups)
 
     def to(self, device: torch.device) -> TrainBatch:
         """The same batch on `device`."""
@@ -47,75 +74,118 @@ class TrainBatch:
         for item in fields(self):
             value = getattr(self, item.name)
             moved[item.name] = value.to(device) if isinstance(value, Tensor) else value
+        moved["groups"] = tuple(
+            WindowGroup(group.input_ids.to(device), group.bbox.to(device), group.attention_mask.to(device))
+            for group in self.groups
+        )
         return TrainBatch(**moved)
 
 
 def build_batch(
     pages: Sequence[Page],
-    token_ids: Sequence[Sequence[Sequence[int]]],
     encoder: PageEncoder,
     labels: LabelSet,
     relation_pairs: Sequence[tuple[str, str]],
     augment: AugmentConfig,
     rng: random.Random,
 ) -> TrainBatch:
-    """Encode gold pages into a batch; cuts of long pages fall elsewhere each time.
-
-    `token_ids`: by page and line, as `PageEncoder.tokenize` gives them.
-    """
+    """Encode gold pages into a batch; the cuts of long pages fall elsewhere each time."""
     encoded = [
         encoder.encode(page, True, token_ids=ids, offset=rng.randrange(1, encoder.max_tokens), page_number=number)
-        for number, (page, ids) in enumerate(zip(pages, token_ids, strict=True))
+        for number, (page, ids) in enumerate(zip(pages, encoder.tokenize(pages), strict=True))
     ]
     windows = [window for item in encoded for window in item.windows]
-    batch = collate(windows, encoder.tokenizer.pad_id)
-    input_ids, mlm_targets = _mask_tokens(batch.input_ids, batch.line_index, batch.page, encoder, augment, rng)
-    entities = _entities(pages, encoded, labels)
-    pairs, targets, tails, num_tails = _candidates(pages, entities.lines, relation_pairs)
+    mlm_targets = _mask_tokens(windows, encoder, augment, rng)
+    chosen = group_windows([len(window) for window in windows])
+    entities = _entities(pages, encoded, labels, _first_tokens(windows, chosen))
+    candidates = _candidates(pages, entities.lines, relation_pairs)
+    order = [index for group in chosen for index in group]
+    groups = []
+    for group in chosen:
+        batch = collate([windows[index] for index in group], encoder.tokenizer.pad_id, _PAD_TO)
+        groups.append(WindowGroup(batch.input_ids, batch.bbox, batch.attention_mask))
     return TrainBatch(
-        input_ids=input_ids,
-        bbox=batch.bbox,
-        attention_mask=batch.attention_mask,
-        ser_targets=batch.labels,
-        mlm_targets=mlm_targets,
+        groups=tuple(groups),
+        ser_targets=_flat([windows[index].labels for index in order]),
+        mlm_targets=_flat([mlm_targets[index] for index in order]),
         occurrences=entities.occurrences,
         entity_labels=entities.labels,
         entity_order=entities.order,
         entity_boxes=entities.boxes,
-        pairs=pairs,
-        pair_targets=targets,
-        pair_tails=tails,
-        num_tails=num_tails,
-        num_tokens=int(batch.lengths.sum()),
+        pairs=candidates.pairs,
+        pair_targets=candidates.targets,
+        pair_tails=candidates.tails,
+        pair_pages=candidates.pages,
+        num_tails=candidates.num_tails,
+        num_pages=len(pages),
     )
 
 
+def group_windows(lengths: Sequence[int], waste: float = PADDING_WASTE) -> list[list[int]]:
+    """Indices of windows, longest first, in groups of which each has at most the share `waste` of padding.
+
+    The last few tokens up to a multiple of 8 do not count as waste: a single window has them as well.
+    """
+    groups: list[list[int]] = []
+    used = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        size = padded_length(lengths[index], _PAD_TO)
+        if groups:
+            longest = padded_length(lengths[groups[-1][0]], _PAD_TO)
+            computed = longest * (len(groups[-1]) + 1)
+            if computed - used - size <= waste * computed:
+                groups[-1].append(index)
+                used += size
+                continue
+        groups.append([index])
+        used = size
+    return groups
+
+
+def _flat(parts: Sequence[NDArray[np.int64] | None]) -> Tensor:
+    known = [part for part in parts if part is not None]
+    return torch.from_numpy(np.concatenate(known) if known else np.empty(0, np.int64))
+
+
+def _first_tokens(windows: Sequence[Window], groups: Sequence[Sequence[int]]) -> dict[tuple[int, int], int]:
+    """Flat position of each window's first token, by (page, window of the page)."""
+    positions: dict[tuple[int, int], int] = {}
+    offset = 0
+    for group in groups:
+        for index in group:
+            positions[windows[index].page, windows[index].index] = offset
+            offset += len(windows[index])
+    return positions
+
+
 def _mask_tokens(
-    input_ids: Tensor,
-    line_index: Tensor,
-    page: Tensor,
-    encoder: PageEncoder,
-    augment: AugmentConfig,
-    rng: random.Random,
-) -> tuple[Tensor, Tensor]:
-    """BERT's masking (80% mask, 10% random, 10% kept) of single tokens, and whole lines masked without a target."""
+    windows: Sequence[Window], encoder: PageEncoder, augment: AugmentConfig, rng: random.Random
+) -> list[NDArray[np.int64]]:
+    """BERT's masking (80% mask, 10% random, 10% kept) of single tokens, and whole lines masked without a target.
+
+    Changes the windows' `input_ids` and gives the targets of each window.
+    """
+    tokenizer = encoder.tokenizer
     generator = np.random.default_rng(rng.getrandbits(64))
-    ids, lines = input_ids.numpy().copy(), line_index.numpy()
-    real = lines >= 0
-    chosen = real & (generator.random(ids.shape) < augment.token_mask)
-    targets = np.where(chosen, ids, IGNORED_LABEL)
-    kind = generator.random(ids.shape)
-    ids[chosen & (kind < 0.8)] = encoder.tokenizer.mask_id
-    swap = chosen & (kind >= 0.9)
-    lowest = max(encoder.tokenizer.special_ids) + 1
-    ids[swap] = generator.integers(lowest, encoder.tokenizer.vocab_size, int(swap.sum()))
+    lowest = max(tokenizer.special_ids) + 1
     # A line is masked in every window that holds it, so its text cannot be read from a neighbour.
-    keys = page.numpy()[:, None].astype(np.int64) * 1_000_000 + lines
-    dropped = [key for key in np.unique(keys[real]).tolist() if generator.random() < augment.token_drop]
-    hidden = real & np.isin(keys, dropped)
-    ids[hidden] = encoder.tokenizer.mask_id
-    targets[hidden] = IGNORED_LABEL
-    return torch.from_numpy(ids), torch.from_numpy(targets)
+    keys = sorted({(window.page, line) for window in windows for line in np.unique(window.line_index).tolist()})
+    dropped = {key for key in keys if generator.random() < augment.token_drop}
+    targets = []
+    for window in windows:
+        ids = window.input_ids.copy()
+        chosen = generator.random(len(ids)) < augment.token_mask
+        target = np.where(chosen, ids, IGNORED_LABEL)
+        kind = generator.random(len(ids))
+        ids[chosen & (kind < 0.8)] = tokenizer.mask_id
+        swap = chosen & (kind >= 0.9)
+        ids[swap] = generator.integers(lowest, tokenizer.vocab_size, int(swap.sum()))
+        hidden = np.array([(window.page, line) in dropped for line in window.line_index.tolist()], bool)
+        ids[hidden] = tokenizer.mask_id
+        target[hidden] = IGNORED_LABEL
+        window.input_ids = ids
+        targets.append(target)
+    return targets
 
 
 @dataclass(slots=True)
@@ -127,14 +197,18 @@ class _Entities:
     boxes: Tensor
 
 
-def _entities(pages: Sequence[Page], encoded: Sequence[EncodedPage], labels: LabelSet) -> _Entities:
+def _entities(
+    pages: Sequence[Page],
+    encoded: Sequence[EncodedPage],
+    labels: LabelSet,
+    first_tokens: dict[tuple[int, int], int],
+) -> _Entities:
     by_id: list[dict[int, int]] = []
-    occurrences: list[tuple[int, int, int]] = []
+    occurrences: list[tuple[int, int]] = []
     label_ids: list[int] = []
     order: list[int] = []
     boxes: list[tuple[float, ...]] = []
-    row = 0
-    for page, item in zip(pages, encoded, strict=True):
+    for number, (page, item) in enumerate(zip(pages, encoded, strict=True)):
         known: dict[int, int] = {}
         scale = (1000 / page.width, 1000 / page.height) * 2
         for rank, index in enumerate(item.order):
@@ -144,29 +218,38 @@ def _entities(pages: Sequence[Page], encoded: Sequence[EncodedPage], labels: Lab
                 continue
             entity = len(label_ids)
             known[line.id] = entity
-            occurrences += [(row + window, token, entity) for window, token in positions]
+            occurrences += [(first_tokens[number, window] + token, entity) for window, token in positions]
             label_ids.append(labels.class_id(line.label) - 1)
             order.append(rank)
             boxes.append(tuple(value * factor for value, factor in zip(line.box, scale, strict=True)))
         by_id.append(known)
-        row += len(item.windows)
     return _Entities(
         by_id,
-        torch.tensor(occurrences, dtype=torch.int64).reshape(-1, 3),
+        torch.tensor(occurrences, dtype=torch.int64).reshape(-1, 2),
         torch.tensor(label_ids, dtype=torch.int64),
         torch.tensor(order, dtype=torch.int64),
         torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
     )
 
 
+@dataclass(slots=True)
+class _Candidates:
+    pairs: Tensor
+    targets: Tensor
+    tails: Tensor
+    pages: Tensor
+    num_tails: int
+
+
 def _candidates(
     pages: Sequence[Page], known: Sequence[dict[int, int]], relation_pairs: Sequence[tuple[str, str]]
-) -> tuple[Tensor, Tensor, Tensor, int]:
+) -> _Candidates:
     pairs: list[tuple[int, int]] = []
     targets: list[int] = []
     tails: list[int] = []
+    page_of: list[int] = []
     num_tails = 0
-    for page, entities in zip(pages, known, strict=True):
+    for number, (page, entities) in enumerate(zip(pages, known, strict=True)):
         gold = {(link.key_line, link.value_line) for link in page.links}
         labelled = [(line.id, line.label) for line in page.lines if line.id in entities]
         for tail_id, tail_label in labelled:
@@ -177,10 +260,12 @@ def _candidates(
                 pairs.append((entities[head_id], entities[tail_id]))
                 targets.append(int((head_id, tail_id) in gold))
                 tails.append(num_tails)
+                page_of.append(number)
             num_tails += 1
-    return (
+    return _Candidates(
         torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2),
         torch.tensor(targets, dtype=torch.int64),
         torch.tensor(tails, dtype=torch.int64),
+        torch.tensor(page_of, dtype=torch.int64),
         num_tails,
     )

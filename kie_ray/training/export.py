@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from torch import nn
 
 from kie_ray.models.bundle import Bundle, save_bundle
 from kie_ray.training.progress import bundle_info
+from kie_ray.training.start import ENCODER_DIR, ENCODING_FILE
 
 if TYPE_CHECKING:
     from kie_ray.training.trainer import Trainer
@@ -20,21 +23,38 @@ def write_bundle(trainer: Trainer, path: Path) -> Bundle:
     """Save the trainer's final model, tokenizer and model card at `path`, replacing an earlier bundle there."""
     model = trainer.final_model()
     nn.Module.to(model, "cpu")
+    folder = "kie" if model.has_ser and model.has_re else "ser" if model.has_ser else "re"
     return save_bundle(
         path,
         bundle_info(trainer),
-        trainer.tokenizer,
-        {"kie": model},
+        trainer.encoder.tokenizer,
+        {folder: model},
         model_card(trainer),
         half=trainer.config.weights_dtype == "float16",
         overwrite=True,
     )
 
 
+def write_encoder(trainer: Trainer, path: Path) -> Path:
+    """Save a pre-trained encoder with its masked-token head and tokenizer, for `start` of a recipe (see `start.py`)."""
+    model = trainer.final_model()
+    nn.Module.to(model, "cpu")
+    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    model.save_pretrained(work / ENCODER_DIR)
+    trainer.encoder.tokenizer.save(work / "tokenizer")
+    (work / ENCODING_FILE).write_text(trainer.encoding.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (work / "README.md").write_text(model_card(trainer), encoding="utf-8")
+    work.chmod(0o755)
+    shutil.rmtree(path, ignore_errors=True)
+    work.rename(path)
+    return path
+
+
 def model_card(trainer: Trainer) -> str:
     """What the model is, what it learned from and how to make it again. Scores are added by whoever measures them."""
     config = trainer.config
-    parameters = sum(value.numel() for value in trainer.objective.model.parameters())
+    parameters = sum(value.numel() for value in trainer.model.parameters())
+    heads = {"ser": "a SER head", "re": "an RE head", "mlm": "a masked-token head"}
     sources = [f"- `{name}`: {len(pages)} pages" for name, pages in trainer.corpus.train.items()]
     recipe = yaml.safe_dump(config.model_dump(mode="json", exclude={"data_root"}), sort_keys=False, allow_unicode=True)
     return "\n".join(
@@ -42,7 +62,8 @@ def model_card(trainer: Trainer) -> str:
             f"# {config.name}",
             "",
             f"VI-LayoutXLM architecture (text and layout, no visual tokens), {parameters / 1e6:.1f} M parameters, one "
-            "encoder with an SER and an RE head, started from random weights.",
+            f"encoder with {' and '.join(heads[task] for task in config.tasks)}, started from "
+            f"{f'`{config.start}`' if config.start else 'random weights'}.",
             "",
             f"Licence of the weights: {config.licence}",
             "",

@@ -1,39 +1,67 @@
-"""Training losses. Every loss is zero, finite and differentiable on pages without anything to learn from."""
+"""Training losses as sums. The trainer divides them by counts over the whole batch, so that neither the number of
+workers nor that of accumulated pieces changes a result. Every sum is zero, finite and differentiable on nothing.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kie_ray.encoding.batching import IGNORED_LABEL
+from kie_ray.training.batches import TrainBatch
 
 
-def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy over positions whose target is not `IGNORED_LABEL`.
+@dataclass(frozen=True, slots=True)
+class LossCounts:
+    """What the sums of one batch are divided by; over all pieces and workers, each at least 1.
+
+    `labelled`: tokens with a SER target. `masked`: tokens that the masked-token loss asks for. `answers`: answers with
+    at least one candidate question. `tokens`: all of them.
+    """
+
+    labelled: float
+    masked: float
+    answers: float
+    tokens: float
+
+    @classmethod
+    def of(cls, totals: Tensor) -> LossCounts:
+        """From a tensor as `batch_counts` gives it, summed over the pieces."""
+        return cls(*(max(1.0, value) for value in totals.tolist()))
+
+
+def batch_counts(batch: TrainBatch) -> Tensor:
+    """float64 [4]: the fields of `LossCounts` for one piece of a batch."""
+    labelled = int((batch.ser_targets != IGNORED_LABEL).sum())
+    masked = int((batch.mlm_targets != IGNORED_LABEL).sum())
+    return torch.tensor([labelled, masked, batch.num_tails, batch.num_tokens], dtype=torch.float64)
+
+
+def token_loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sum of the cross-entropy over tokens whose target is not `IGNORED_LABEL`.
 
     Args:
-        logits: float [..., C]. targets: int64 [...].
+        logits: float [N, C]. targets: int64 [N].
     """
-    logits = logits.reshape(-1, logits.shape[-1])
-    targets = targets.reshape(-1)
-    total = F.cross_entropy(logits.float(), targets, ignore_index=IGNORED_LABEL, reduction="sum")
-    return total / (targets != IGNORED_LABEL).sum().clamp(min=1)
+    return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED_LABEL, reduction="sum")
 
 
-def relation_loss(logits: Tensor, targets: Tensor, tails: Tensor, num_tails: int) -> Tensor:
-    """Pairwise plus per-answer loss of the RE head.
+def listwise_relation_loss_sum(logits: Tensor, targets: Tensor, tails: Tensor, num_tails: int) -> Tensor:
+    """Pairwise plus per-answer loss of the RE head, to be divided by the number of answers.
 
-    The pairwise part is the published cross-entropy over candidate pairs, summed and divided by the number of answers
-    (a mean over pairs would drown 20 links in 800 candidates). The per-answer part is a softmax over the questions of
-    one answer, which is what decoding does (each answer to its best-scored question).
+    The pairwise part is the published cross-entropy over candidate pairs (a mean over pairs would drown 20 links in 800
+    candidates). The per-answer part is a softmax over the questions of one answer, which is what decoding does (each
+    answer to its best-scored question).
 
     Args:
         logits: float [P, 2] (no relation, relation). targets: int64 [P], 1 for gold pairs.
         tails: int64 [P], which answer a pair belongs to, in [0, num_tails).
     """
     if logits.shape[0] == 0:
-        return logits.sum() * 0.0
+        return logits.float().sum() * 0.0
     logits = logits.float()
     pairwise = F.cross_entropy(logits, targets, reduction="sum")
     margin = logits[:, 1] - logits[:, 0]
@@ -43,4 +71,4 @@ def relation_loss(logits: Tensor, targets: Tensor, tails: Tensor, num_tails: int
     shift = shift.scatter_reduce(0, tails, margin.detach(), "amax")
     sums = torch.zeros(num_tails, device=margin.device).index_add(0, tails, (margin - shift[tails]).exp())
     listwise = (torch.log(sums[tails[gold]]) + shift[tails[gold]] - margin[gold]).sum()
-    return (pairwise + listwise) / max(1, num_tails)
+    return pairwise + listwise

@@ -1,148 +1,254 @@
-"""The training loop, top to bottom. Knows nothing of Ray: `pipelines/train.py` gives it ranks and takes checkpoints."""
+"""The training loop, top to bottom. Knows nothing of Ray: `pipelines/train.py` gives it ranks and a way to add up."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from kie_ray.encoding import LabelSet, PageEncoder, PageTokenizer, load_tokenizer, train_tokenizer
-from kie_ray.models.layoutlmv2 import LayoutLMv2Config, LayoutLMv2ForKie
+from kie_ray.encoding import LabelSet, PageEncoder, load_tokenizer
+from kie_ray.models.layoutlmv2 import KieModel
 from kie_ray.records import Page
 from kie_ray.training.augment import ValuePool, augment_page
 from kie_ray.training.batches import TrainBatch, build_batch
+from kie_ray.training.checkpoints import CheckpointStore, Name
+from kie_ray.training.clipping import clip_gradients
 from kie_ray.training.config import PhaseConfig, TrainConfig
 from kie_ray.training.corpus import Corpus, PageSampler
-from kie_ray.training.objective import KieObjective
+from kie_ray.training.losses import LossCounts, batch_counts
+from kie_ray.training.objective import KieObjective, UdmlObjective
 from kie_ray.training.schedule import learning_rate, phase_at
-
-Report = Callable[[dict[str, Any], bool], None]
-"""Called with metrics, and whether this is a moment to save a checkpoint (every rank calls it at the same steps)."""
+from kie_ray.training.start import find_start
+from kie_ray.training.watch import Meter
 
 STATE_FILE = "trainer.pt"
-LOG_EVERY = 20
+AddUp = Callable[[Tensor], Tensor]
+"""Sum of a tensor over all workers."""
+
+
+class Log(Protocol):
+    """Takes the progress of a run (on the first worker only)."""
+
+    def add(self, metrics: dict[str, Any]) -> None:
+        """One line of progress."""
+        ...
 
 
 class Trainer:
-    """Trains one joint SER + RE model. Deterministic on one worker: the seed decides weights, pages and masks.
+    """Trains the heads of `config.tasks` on one encoder. The seed decides weights, pages, masks and dropout.
+
+    A batch is cut into `config.micro_batches` pieces, each with a seed of its own; the workers share them out and
+    accumulate gradients over theirs. The losses are sums divided by counts over the whole batch, so the result does
+    not depend on the number of workers.
 
     Args:
         config: the recipe.
         corpus: its pages.
-        rank, world: this worker and how many there are; each draws its own pages.
+        rank, world: this worker and how many there are.
         device: where the model lives.
+        store: where checkpoints go; None keeps none.
+        add_up: sums a tensor over the workers; needed for world > 1.
     """
 
     def __init__(
-        self, config: TrainConfig, corpus: Corpus, *, rank: int = 0, world: int = 1, device: torch.device | str = "cpu"
+        self,
+        config: TrainConfig,
+        corpus: Corpus,
+        *,
+        rank: int = 0,
+        world: int = 1,
+        device: torch.device | str = "cpu",
+        store: CheckpointStore | None = None,
+        add_up: AddUp = lambda tensor: tensor,
     ) -> None:
         self.config = config
         self.corpus = corpus
-        self.rank = rank
-        self.world = world
+        self.rank, self.world = rank, world
         self.device = torch.device(device)
+        self.store = store
+        self.add_up = add_up
         if self.device.type == "cpu":
             # Ray tells torch to use as many threads as the worker has CPUs, one by default.
             torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // world))
         torch.manual_seed(config.seed)
+        self.phases = corpus.phases(config)
         self.labels = LabelSet.from_classes(config.classes)
-        self.tokenizer: PageTokenizer = train_tokenizer(corpus.texts(), config.encoding.vocab_size)
+        start = find_start(config, corpus.texts())
+        self.encoding = start.encoding
         self.encoder = PageEncoder(
-            self.tokenizer,
+            start.tokenizer,
             self.labels,
-            reading_order=config.encoding.reading_order,
-            max_tokens=config.encoding.max_tokens,
-            overlap_tokens=config.encoding.overlap_tokens,
+            reading_order=start.encoding.reading_order,
+            max_tokens=start.encoding.max_tokens,
+            overlap_tokens=start.encoding.overlap_tokens,
         )
-        self.objective = KieObjective(build_model(config, self.tokenizer.vocab_size, self.labels)).to(self.device)
-        self.average = {name: value.detach().clone() for name, value in self.objective.model.state_dict().items()}
+        self.objective: KieObjective | UdmlObjective = KieObjective(start.build(config, self.labels), config)
+        if config.distillation is not None:
+            twin = KieObjective(start.build(config, self.labels, heads=False), config)
+            self.objective = UdmlObjective(self.objective, twin, config.distillation)
+        self.objective.to(self.device)
+        self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.objective, config.weight_decay), lr=0.0, fused=True)
-        self.sampler = PageSampler(corpus.train, config.seed, rank)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
+        self.sampler = PageSampler(corpus.train, config.seed)
         self.pools = {name: ValuePool(pages) for name, pages in corpus.train.items()}
-        self.source_of = {id(page): name for name, pages in corpus.train.items() for page in pages}
+        self._token_counts: dict[int, int] = {}
+        self.meter = Meter()
         self.step = 0
+        self.best_score = -1.0
+
+    @property
+    def model(self) -> KieModel:
+        """The model that is being trained and will be shipped."""
+        return self.objective.trained_model
 
     @property
     def total_steps(self) -> int:
-        return sum(phase.steps for phase in self.config.phases)
+        return sum(phase.steps for phase in self.phases)
 
-    def run(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module, report: Report | None = None) -> None:
+    def run(self, wrap: Callable[[nn.Module], nn.Module] = lambda module: module, log: Log | None = None) -> None:
         """Train from the current step to the end. `wrap` makes the module distributed (DDP)."""
         module = wrap(self.objective)
-        started, tokens = time.monotonic(), 0
-        sums: dict[str, float] = {}
+        saved_at = time.monotonic()
         while self.step < self.total_steps:
-            phase, step_in_phase = phase_at(self.config.phases, self.step)
+            phase, step_in_phase = phase_at(self.phases, self.step)
             rate = learning_rate(phase, step_in_phase)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            batch = self.next_batch(phase)
-            tokens += batch.num_tokens
-            module.train()
-            # Dropout follows from the step, so a resumed run draws what the uninterrupted one would have drawn.
-            torch.manual_seed(hash((self.config.seed, self.rank, self.step)))
-            losses = module(batch.to(self.device), phase)
-            self.optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()
-            nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.clip_norm)
-            self.optimizer.step()
+            started = time.monotonic()
+            pieces, pages = self.next_batch(phase)
+            read = time.monotonic()
+            due = time.monotonic() - saved_at >= self.config.checkpoint_seconds
+            counts, save = self._agree(pieces, due)
+            losses = self._forward_backward(module, pieces, phase, counts)
+            self._update(rate)
             self.step += 1
-            self._update_average()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            self.meter.add(losses, pieces, pages, reader=read - started, batch=time.monotonic() - started)
 
             last = self.step == self.total_steps
-            evaluate = last or self.step % self.config.evaluate_every == 0
-            save = last or self.step % self.config.checkpoint_every == 0
-            if report and (save or evaluate or self.step % LOG_EVERY == 0):
-                count = self.step % LOG_EVERY or LOG_EVERY
-                seconds = time.monotonic() - started
-                metrics: dict[str, Any] = {
+            metrics: dict[str, Any] = {}
+            if last or self.step % self.config.log_every == 0:
+                metrics = self.meter.metrics(self.add_up, self.step, self.total_steps) | {
                     "phase": phase.name,
-                    "step": self.step,
-                    "steps": self.total_steps,
-                    "lr": round(rate, 7),
-                    **{name: round(value / count, 4) for name, value in sums.items()},
-                    "tokens_per_second": round(tokens / max(seconds, 1e-9)),
+                    "lr": rate,
                 }
-                if evaluate and self.corpus.held_out and self.rank == 0:
-                    metrics.update(self.evaluate(self.corpus.held_out))
-                report(metrics, save)
-                if self.step % LOG_EVERY == 0:
-                    started, tokens, sums = time.monotonic(), 0, {}
+                metrics["epoch"] = round(self._epochs(phase), 3)
+            if self.corpus.held_out and (last or self.step % self.config.evaluate_every == 0):
+                metrics |= {"step": self.step} | self._evaluate_and_keep_best()
+            if metrics and log is not None and self.rank == 0:
+                log.add(metrics)
+            if (save or last) and self.store is not None:
+                if self.rank == 0:
+                    self.store.save(["latest"], self.save, self.step)
+                saved_at = time.monotonic()
 
-    def next_batch(self, phase: PhaseConfig) -> TrainBatch:
-        """Draw, change and encode pages until the phase's token count is reached."""
-        rng = random.Random(f"{self.config.seed}/{self.rank}/{self.step}")
-        pages: list[Page] = []
-        token_ids: list[list[list[int]]] = []
-        tokens = 0
-        while tokens < phase.tokens_per_batch:
-            page = self.sampler.draw(phase.mix, rng)
-            changed = augment_page(page, phase.augment, self.pools[self.source_of[id(page)]], rng)
-            pages.append(changed)
-            token_ids += self.encoder.tokenize([changed])
-            tokens += sum(map(len, token_ids[-1]))
-        return build_batch(pages, token_ids, self.encoder, self.labels, self.config.relation_pairs, phase.augment, rng)
+    def next_batch(self, phase: PhaseConfig) -> tuple[list[TrainBatch], int]:
+        """Draw the pages of one step; encode those of this worker. Gives its pieces and the pages of the whole step."""
+        rng = random.Random(f"{self.config.seed}/{self.step}")
+        drawn = self._draw(phase, rng)
+        pieces = []
+        for piece in range(self.rank, self.config.micro_batches, self.world):
+            own = random.Random(f"{self.config.seed}/{self.step}/{piece}")
+            changed = [augment_page(page, phase.augment, self.pools[name], own) for name, page in drawn[piece]]
+            pieces.append(
+                build_batch(changed, self.encoder, self.labels, self.config.relation_pairs, phase.augment, own)
+            )
+        return pieces, sum(map(len, drawn))
 
-    def final_model(self) -> LayoutLMv2ForKie:
-        """The model to ship: averaged weights where the recipe averages, in eval mode."""
-        model = build_model(self.config, self.tokenizer.vocab_size, self.labels)
-        model.load_state_dict(self.average if self.config.average_decay else self.objective.model.state_dict())
+    def _draw(self, phase: PhaseConfig, rng: random.Random) -> list[list[tuple[str, Page]]]:
+        """Pages of every piece: the next page goes to the piece with the fewest tokens so far."""
+        pieces: list[list[tuple[str, Page]]] = [[] for _ in range(self.config.micro_batches)]
+        tokens = [0] * len(pieces)
+        pages = 0
+        while not self._enough(phase, pages, sum(tokens)):
+            source = self.sampler.draw(phase.mix, rng)
+            lightest = min(range(len(pieces)), key=lambda index: (tokens[index], index))
+            pieces[lightest].append(source)
+            tokens[lightest] += self._tokens(source[1])
+            pages += 1
+        return pieces
+
+    def _enough(self, phase: PhaseConfig, pages: int, tokens: int) -> bool:
+        if pages < self.config.micro_batches:
+            return False  # every piece needs a page
+        return pages >= phase.pages_per_batch if phase.pages_per_batch else tokens >= phase.tokens_per_batch
+
+    def _tokens(self, page: Page) -> int:
+        """Tokens of a page of the corpus, at least 1; counted once."""
+        known = self._token_counts.get(id(page))
+        if known is None:
+            known = max(1, sum(map(len, self.encoder.tokenize([page])[0])))
+            self._token_counts[id(page)] = known
+        return known
+
+    def _agree(self, pieces: list[TrainBatch], due: bool) -> tuple[LossCounts, bool]:
+        """Counts over all workers, and whether all of them save after this step: the first one's clock decides."""
+        totals = torch.stack([batch_counts(piece) for piece in pieces]).sum(0)
+        flag = torch.tensor([float(due and self.rank == 0)], dtype=torch.float64)
+        summed = self.add_up(torch.cat([totals, flag]))
+        return LossCounts.of(summed[:-1]), bool(summed[-1])
+
+    def _forward_backward(
+        self, module: nn.Module, pieces: list[TrainBatch], phase: PhaseConfig, counts: LossCounts
+    ) -> dict[str, Tensor]:
+        """Gradients of the whole batch, and this worker's part of the losses."""
+        module.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses: dict[str, Tensor] = {}
+        precision = getattr(torch, self.config.precision)
+        for number, piece in enumerate(pieces):
+            # Dropout follows from step and piece, so neither a resumed run nor another number of workers changes it.
+            torch.manual_seed(hash((self.config.seed, self.step, self.rank + number * self.world)))
+            keep_local = number + 1 < len(pieces) and hasattr(module, "no_sync")
+            with module.no_sync() if keep_local else contextlib.nullcontext():  # type: ignore[operator]
+                with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
+                    part = module(piece.to(self.device), phase, counts)
+                # DDP averages gradients over the workers, the losses are sums over them.
+                self.scaler.scale(part["loss"] * self.world).backward()
+            for name, value in part.items():
+                losses[name] = losses.get(name, torch.zeros((), device=self.device)) + value.detach()
+        return losses
+
+    def _update(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.scaler.unscale_(self.optimizer)
+        clip_gradients(self.objective.parameters(), self.config.clip_norm, self.config.clip_rule)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self._update_average()
+
+    def final_model(self) -> KieModel:
+        """A copy of the model to ship: averaged weights where the recipe averages, in eval mode."""
+        model = type(self.model)(self.model.config)
+        model.load_state_dict(self.average if self.config.average_decay else self.model.state_dict())
         nn.Module.to(model, self.device)
         return model.eval()
 
-    def evaluate(self, pages: list[Page]) -> dict[str, float]:
-        """SER and RE hmean (`lines` protocol, RE with gold entities) on gold pages."""
+    def _evaluate_and_keep_best(self) -> dict[str, float]:
+        """Scores on the held-out pages; the first worker computes them while the others wait at the next sum."""
+        if self.rank != 0:
+            return {}
         from kie_ray.training.progress import score_pages
 
-        return score_pages(self, pages)
+        scores = score_pages(self, self.corpus.held_out)
+        score = sum(scores.values()) / len(scores)
+        if score >= self.best_score:
+            self.best_score = score
+            if self.store is not None:
+                names: list[Name] = ["best", "latest"]
+                self.store.save(names, self.save, self.step, **scores)
+        return scores
+
+    def _epochs(self, phase: PhaseConfig) -> float:
+        """Passes over the pages of the phase's mix so far."""
+        seen = sum(self.sampler.position[name] for name in phase.mix)
+        return seen / sum(len(self.corpus.train[name]) for name in phase.mix)
 
     def save(self, folder: Path) -> None:
         """Everything that `load` needs to go on as if nothing had happened."""
@@ -152,22 +258,35 @@ class Trainer:
                 "objective": self.objective.state_dict(),
                 "average": self.average,
                 "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "position": self.sampler.position,
+                "meter": self.meter.state(),
+                "best_score": self.best_score,
             },
             folder / STATE_FILE,
         )
-        self.tokenizer.save(folder / "tokenizer")
+        self.encoder.tokenizer.save(folder / "tokenizer")
 
     def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
+        """Restore what `save` wrote. Random numbers need no state: they follow from seed, step and piece."""
         state = torch.load(folder / STATE_FILE, map_location=self.device, weights_only=True)
-        self.tokenizer = load_tokenizer(folder / "tokenizer")
-        self.encoder.tokenizer = self.tokenizer
+        self.encoder.tokenizer = load_tokenizer(folder / "tokenizer")
         self.objective.load_state_dict(state["objective"])
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
         self.sampler.position = state["position"]
+        self.meter.restore(state["meter"])
+        self.best_score = state["best_score"]
         self.step = state["step"]
+
+    def resume(self, name: Name = "latest") -> bool:
+        """Load a checkpoint of the store. False where there is none."""
+        if self.store is None or self.store.note(name) is None:
+            return False
+        with self.store.open(name) as folder:
+            self.load(folder)
+        return True
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -175,25 +294,10 @@ class Trainer:
         if not decay:
             return
         # A young average follows quickly, otherwise the random start would weigh for thousands of steps.
-        decay = min(decay, (1 + self.step) / (10 + self.step))
-        for name, value in self.objective.model.state_dict().items():
+        decay = min(decay, (2 + self.step) / (11 + self.step))
+        for name, value in self.model.state_dict().items():
             if value.is_floating_point():
                 self.average[name].lerp_(value.to(self.average[name].device), 1 - decay)
-
-
-def build_model(config: TrainConfig, vocab_size: int, labels: LabelSet) -> LayoutLMv2ForKie:
-    """A joint model of the recipe's size with random weights."""
-    size: dict[str, Any] = {
-        **config.model.model_dump(),
-        "vocab_size": vocab_size,
-        "max_position_embeddings": config.encoding.max_tokens,
-        "type_vocab_size": 1,
-        "layer_norm_eps": 1e-5,
-        "fast_qkv": False,
-        "num_labels": labels.num_labels,
-        "num_entity_labels": len(labels.entities),
-    }
-    return LayoutLMv2ForKie(LayoutLMv2Config(**size))
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

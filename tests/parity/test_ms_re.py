@@ -56,12 +56,12 @@ def score(head: ReHead, hidden: Tensor, entities: list[dict[str, Any]]) -> tuple
         start, label = (torch.tensor(item[name], dtype=torch.int64) for name in ("start", "label"))
         found = candidates(label, DUMMY_BELOW)
         numbers = torch.arange(len(start)) + starts[-1]
-        tokens.append(torch.stack([torch.full_like(start, page), start, numbers], dim=-1))
+        tokens.append(torch.stack([page * hidden.shape[1] + start, numbers], dim=-1))
         labels.append(label)
         pairs.append(found + starts[-1])
         pages.append(torch.full((len(found),), page))
         starts.append(starts[-1] + len(start))
-    states = entity_states(hidden, torch.cat(tokens), starts[-1])
+    states = entity_states(hidden.flatten(0, 1), torch.cat(tokens), starts[-1])
     together = torch.cat(pairs)
     return head(states, torch.cat(labels), together), together, torch.cat(pages), starts
 

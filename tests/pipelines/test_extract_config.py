@@ -66,19 +66,23 @@ def test_flags_win_over_the_file_and_must_fit_together() -> None:
 
 @pytest.mark.parametrize("cpus", [2, 3, 4, 16, 64])
 @pytest.mark.parametrize("local", [False, True])
-def test_pools_leave_room_for_the_checkpoint_filter_and_small_tasks(cpus: int, local: bool) -> None:
+@pytest.mark.parametrize("separate_re", [False, True])
+def test_pools_leave_room_for_the_checkpoint_filter_and_small_tasks(cpus: int, local: bool, separate_re: bool) -> None:
     declared = cpus + 2 if local else cpus
-    plan = plan_pools(ExtractConfig(), {"CPU": declared}, cpus if local else None)
-    largest = plan.ocr.max_size * plan.ocr.num_cpus + plan.ser.max_size * plan.ser.num_cpus
-    assert largest <= declared - 1.5 + 1e-6
+    plan = plan_pools(ExtractConfig(), {"CPU": declared}, cpus if local else None, separate_re=separate_re)
+    assert list(plan.pools) == ["ocr", "ser", *(["re"] if separate_re else [])]
+    assert sum(pool.max_size * pool.num_cpus for pool in plan.pools.values()) <= declared - 1.5 + 1e-6
     assert plan.ocr.max_size == cpus
-    assert (plan.ocr.num_gpus, plan.ser.num_gpus) == (0, 0)
+    assert all(pool.num_gpus == 0 for pool in plan.pools.values())
 
 
 def test_gpus_go_to_the_models_and_impossible_wishes_are_refused() -> None:
     plan = plan_pools(ExtractConfig(), {"CPU": 16, "GPU": 2})
     assert (plan.ser.min_size, plan.ser.max_size) == (2, 2)
     assert plan.ser.num_gpus == 0.5
+    both = plan_pools(ExtractConfig(), {"CPU": 16, "GPU": 2}, separate_re=True)
+    assert both.re is not None
+    assert both.ser.num_gpus + both.re.num_gpus == 0.5
     assert plan_pools(load_settings(ExtractConfig, None, ["device=cpu"]), {"CPU": 16, "GPU": 2}).ser.num_gpus == 0
     with pytest.raises(ConfigError, match="at least 2"):
         plan_pools(ExtractConfig(), {"CPU": 1})

@@ -39,12 +39,15 @@ def test_train_resume_and_refusals(recipe: Path, tmp_path: Path) -> None:
     done = run("--config", recipe, "--output", output)
     assert done.returncode == 0, done.stderr[-2000:]
     assert str(output / "bundle") in done.stdout
-    assert "step 4" in done.stdout
+    assert "global_step: 4/4, lr: " in done.stdout
+    assert "ips: " in done.stdout
     bundle = Bundle.load(output / "bundle")
     assert bundle.info.name == "tiny"
     assert bundle.load_models().shared
-    steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [2, 4]
+    assert steps_of(output) == [1, 2, 3, 4]
+    for name in ("curves.png", "checkpoints/latest.json"):
+        assert (output / name).is_file(), name
+    assert list((output / "tensorboard").iterdir())
 
     again = run("--config", recipe, "--output", output)
     assert again.returncode == 2
@@ -58,8 +61,30 @@ def test_train_resume_and_refusals(recipe: Path, tmp_path: Path) -> None:
     recipe.with_name("longer.yaml").write_text(yaml.safe_dump(tree))
     longer = run("--config", recipe.with_name("longer.yaml"), "--output", output, "--resume")
     assert longer.returncode == 0, longer.stderr[-2000:]
-    steps = [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 6], "the resumed run starts after the last checkpoint"
+    assert steps_of(output) == [1, 2, 3, 4, 5, 6], "the resumed run starts after the last checkpoint"
+
+    other = run("--config", recipe, "--output", output, "--resume", "--set", "seed=3")
+    assert other.returncode == 2
+    assert "another 'seed'" in other.stderr
+
+
+@pytest.mark.timeout(600)
+def test_two_workers_have_the_losses_of_one(recipe: Path, tmp_path: Path) -> None:
+    losses = {}
+    for workers in (1, 2):
+        done = run(
+            *("--config", recipe, "--output", tmp_path / str(workers)),
+            *("--set", f"workers={workers}", "--set", "micro_batches=2"),
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        lines = (tmp_path / str(workers) / "metrics.jsonl").read_text().splitlines()
+        losses[workers] = [json.loads(line)["loss"] for line in lines]
+    assert len(losses[1]) == 4
+    assert losses[2] == pytest.approx(losses[1], abs=1e-4)
+
+
+def steps_of(output: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(

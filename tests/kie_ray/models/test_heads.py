@@ -84,8 +84,8 @@ def test_pair_geometry_is_bounded_and_directed() -> None:
 
 
 def test_entity_states_average_over_windows() -> None:
-    hidden = torch.arange(12.0).view(2, 3, 2)
-    occurrences = torch.tensor([[0, 1, 0], [1, 2, 0], [1, 0, 1]])
+    hidden = torch.arange(12.0).view(6, 2)
+    occurrences = torch.tensor([[1, 0], [5, 0], [3, 1]])
     states = entity_states(hidden, occurrences, 2)
     assert states.tolist() == [[6.0, 7.0], [6.0, 7.0]]
     with pytest.raises(ValueError, match=r"entities \[2\] of 3 have no token"):

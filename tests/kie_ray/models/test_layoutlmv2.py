@@ -122,6 +122,40 @@ def test_joint_model_equals_separate_ones() -> None:
     torch.testing.assert_close(both.loss, one.loss + other.loss)
 
 
+def test_chosen_layers_come_with_the_hidden_states() -> None:
+    """For distillation: outputs of layers, 0-based, in the order asked; the last one is what `encode` gives anyway."""
+    torch.manual_seed(0)
+    model = LayoutLMv2ForKie(small_config(num_hidden_layers=4)).eval()
+    batch = inputs()
+    batch["attention_mask"][1, 12:] = 0
+    outputs: dict[int, torch.Tensor] = {}
+    for number, layer in enumerate(model.layoutlmv2.encoder.layer):
+        layer.register_forward_hook(lambda _, __, output, number=number: outputs.__setitem__(number, output))
+    hidden, (third, second) = model.encode(**batch, layers=(2, 1))
+    assert torch.equal(third, outputs[2])
+    assert torch.equal(second, outputs[1])
+    assert torch.equal(hidden, outputs[3])
+    assert torch.equal(hidden, model.encode(**batch))
+    assert torch.equal(hidden, model.encode(**batch, layers=[3])[1][0])
+    assert model.encode(**batch, layers=())[1] == ()
+
+
+def test_gradient_of_a_chosen_layer_stops_there() -> None:
+    torch.manual_seed(0)
+    model = LayoutLMv2ForSer(small_config(num_hidden_layers=3)).train()
+    _, (kept,) = model.encode(**inputs(), layers=(1,))
+    kept.square().sum().backward()
+    reached = [bool(layer.output.dense.weight.grad is not None) for layer in model.layoutlmv2.encoder.layer]
+    assert reached == [True, True, False]
+
+
+@pytest.mark.parametrize("layer", [2, -1])
+def test_a_layer_that_the_encoder_does_not_have(layer: int) -> None:
+    model = LayoutLMv2ForSer(small_config(num_hidden_layers=2))
+    with pytest.raises(ConfigError, match=f"no encoder layer {layer}; num_hidden_layers 2 gives layers 0 to 1"):
+        model.encode(**inputs(), layers=(0, layer))
+
+
 def test_a_model_without_a_head_says_so() -> None:
     with pytest.raises(TypeError, match="LayoutLMv2ForSer has no RE head"):
         LayoutLMv2ForSer(small_config()).re_logits(*(torch.zeros(0, 48), torch.zeros(0), torch.zeros(0, 2)))

@@ -7,8 +7,7 @@ from copy import deepcopy
 
 from kie_ray.datasets.synthetic import generate_page
 from kie_ray.training.augment import ValuePool, augment_page
-from kie_ray.training.config import AugmentConfig, PhaseConfig
-from kie_ray.training.schedule import learning_rate, phase_at
+from kie_ray.training.config import AugmentConfig
 
 
 def test_labels_and_links_survive() -> None:
@@ -36,12 +35,3 @@ def test_the_same_seed_gives_the_same_page() -> None:
     pool = ValuePool([page])
     first, second = (augment_page(page, AugmentConfig(), pool, random.Random(5)) for _ in range(2))
     assert first == second
-
-
-def test_schedule_golden_values() -> None:
-    phases = [
-        PhaseConfig(name="a", steps=10, mix={"x": 1}, learning_rate=1.0, final_learning_rate=0.2, warmup_steps=2),
-        PhaseConfig(name="b", steps=5, mix={"x": 1}, learning_rate=0.5, warmup_steps=0),
-    ]
-    rates = [learning_rate(*phase_at(phases, step)) for step in (0, 1, 2, 6, 9, 10, 14)]
-    assert [round(rate, 4) for rate in rates] == [0.5, 1.0, 1.0, 0.6, 0.3, 0.5, 0.1]

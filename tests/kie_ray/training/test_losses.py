@@ -8,19 +8,19 @@ import torch
 from torch.nn import functional as F
 
 from kie_ray.encoding.batching import IGNORED_LABEL
-from kie_ray.training.losses import relation_loss, token_loss
+from kie_ray.training.losses import listwise_relation_loss_sum, token_loss_sum
 
 
-def test_token_loss_is_the_mean_over_positions_that_count() -> None:
-    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0))
-    targets = torch.tensor([[1, IGNORED_LABEL, 4], [IGNORED_LABEL, 0, IGNORED_LABEL]])
-    expected = sum(-F.log_softmax(logits[i, j], -1)[targets[i, j]] for i, j in [(0, 0), (0, 2), (1, 1)]) / 3
-    assert torch.allclose(token_loss(logits, targets), torch.as_tensor(expected))
+def test_token_loss_sums_the_tokens_that_count() -> None:
+    logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([1, IGNORED_LABEL, 4, IGNORED_LABEL, 0, IGNORED_LABEL])
+    expected = sum(-F.log_softmax(logits[i], -1)[targets[i]] for i in (0, 2, 4))
+    assert torch.allclose(token_loss_sum(logits, targets), torch.as_tensor(expected))
 
 
 def test_token_loss_without_a_target_is_zero_and_differentiable() -> None:
     logits = torch.randn(2, 3, requires_grad=True)
-    loss = token_loss(logits, torch.full((2,), IGNORED_LABEL))
+    loss = token_loss_sum(logits, torch.full((2,), IGNORED_LABEL))
     loss.backward()
     assert loss.item() == 0.0
     assert torch.equal(logits.grad, torch.zeros(2, 3))
@@ -36,16 +36,17 @@ def test_relation_loss_against_a_plain_loop() -> None:
     for gold, group in ((1, [0, 1, 2]), (3, [3, 4])):
         top = max(margin[i] for i in group)
         listwise += math.log(sum(math.exp(margin[i] - top) for i in group)) + top - margin[gold]
-    assert math.isclose(relation_loss(logits, targets, tails, 2).item(), (pairwise + listwise) / 2, rel_tol=1e-4)
+    total = listwise_relation_loss_sum(logits, targets, tails, 2).item()
+    assert math.isclose(total, pairwise + listwise, rel_tol=1e-4)
 
 
 def test_relation_loss_without_pairs_or_without_gold_is_finite() -> None:
     none = torch.zeros(0, 2, requires_grad=True)
-    loss = relation_loss(none, torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), 0)
+    loss = listwise_relation_loss_sum(none, torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64), 0)
     loss.backward()
     assert loss.item() == 0.0
     logits = torch.randn(3, 2, requires_grad=True)
-    loss = relation_loss(logits, torch.zeros(3, dtype=torch.int64), torch.tensor([0, 0, 1]), 2)
+    loss = listwise_relation_loss_sum(logits, torch.zeros(3, dtype=torch.int64), torch.tensor([0, 0, 1]), 2)
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()
