@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +14,14 @@ import numpy as np
 import torch
 
 from kie_ray.annotator import Annotator
+from kie_ray.datasets.images import find_image
 from kie_ray.decoding.fields import build_fields
 from kie_ray.decoding.re import DEFAULT_RELATION_PAIRS, candidate_pairs
 from kie_ray.encoding.paddle_protocol import encode_re_paddle, encode_ser_paddle
 from kie_ray.errors import ConfigError, ErrorItem
 from kie_ray.metrics import (
+    ClassScores,
+    Score,
     aligned_to_gold,
     field_scores,
     line_coverage,
@@ -26,17 +30,34 @@ from kie_ray.metrics import (
     span_relation_scores,
     token_scores,
 )
+from kie_ray.metrics.calibration import Calibration, field_calibration, label_calibration, link_calibration
+from kie_ray.metrics.confusion import ser_confusion
+from kie_ray.metrics.language import by_language
 from kie_ray.ocr import OcrSettings, build_engine
 from kie_ray.reading import Reader
-from kie_ray.records import OTHER, Page
+from kie_ray.records import OTHER, Field, Page
 
 Task = Literal["ser", "re", "fields"]
 PAGES_AT_ONCE = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an evaluation has to show.
+
+    `gold`, `predicted`: the same pages in the same order, lines paired by id. `relation_pairs`: the links that were
+    asked for; without any, links are not compared. `calibrations`: by what they are of, such as "line labels".
+    """
+
+    gold: list[Page]
+    predicted: list[Page]
+    relation_pairs: list[tuple[str, str]]
+    calibrations: dict[str, Calibration]
+
+
 def evaluate_lines(
-    annotator: Annotator, gold: Sequence[Page], task: Task, read: Sequence[Page] | None
-) -> dict[str, Any]:
+    annotator: Annotator, gold: Sequence[Page], task: Task, read: Sequence[Page] | None = None
+) -> tuple[dict[str, Any], Findings]:
     """Every line of every page counts, labels are those of whole lines, windows are merged: what a user gets.
 
     Args:
@@ -44,34 +65,62 @@ def evaluate_lines(
         task: ser; re (with gold lines: gold entities, and `own_ser` beside it); fields (key and value texts).
         read: the pages as OCR read them, or None for the gold lines. A read line stands for the gold line that it
             matches by box (IoU >= 0.5).
+
+    Returns:
+        The scores that `jobs/evaluate.py --json` stores, and what a person wants to see of them.
+
+    Raises:
+        ConfigError: the bundle has no model for the task.
     """
-    started = time.perf_counter()
-    predicted = _blank(read if read is not None else gold)
-    result: dict[str, Any] = {}
-    if task == "re" and read is None:
-        predicted = deepcopy(list(gold))
-        _by_chunks(annotator.relate, predicted)
-    elif task == "ser":
-        _by_chunks(annotator.label, predicted)
-    else:
-        _by_chunks(annotator.annotate, predicted)
-    seconds = time.perf_counter() - started
-    aligned = predicted if read is None else [aligned_to_gold(g, p) for g, p in zip(gold, predicted, strict=True)]
+    _require(annotator, task, gold_labels=read is None)
     pairs = annotator.info.relation_pairs
-    if task == "ser":
-        result |= ser_scores(gold, aligned).to_dict()
-    elif task == "re":
-        result |= re_scores(gold, aligned, relation_pairs=pairs).to_dict()
-        if read is None:
-            own = _blank(gold)
-            _by_chunks(annotator.annotate, own)
-            result["own_ser"] = re_scores(gold, own, relation_pairs=pairs).to_dict()
+    gold = list(gold)
+    gold_entities = task == "re" and read is None
+    started = time.perf_counter()
+    if gold_entities:
+        predicted = deepcopy(gold)
+        _by_chunks(annotator.relate, predicted)
     else:
-        wanted = [build_fields(page, relation_pairs=pairs) for page in gold]
-        result |= field_scores(wanted, [page.fields for page in predicted]).to_dict()
+        predicted = _blank(read if read is not None else gold)
+        _by_chunks(annotator.label if task == "ser" else annotator.annotate, predicted)
+    seconds = time.perf_counter() - started
+    shown = predicted if read is None else [aligned_to_gold(g, p) for g, p in zip(gold, predicted, strict=True)]
+
+    calibrations: dict[str, Calibration] = {}
+    pooled: Callable[[Sequence[Page], Sequence[Page]], Score]
+    if task == "ser":
+        calibrations["line labels"] = label_calibration(gold, shown)
+        scores = ser_scores(gold, shown).to_dict()
+        scores["confusion"] = ser_confusion(gold, shown, annotator.labels.classes).to_dict()
+        pooled = _ser_score
+    elif task == "re":
+        calibrations["links of gold entities" if gold_entities else "links"] = link_calibration(gold, shown, pairs)
+        pooled = partial(re_scores, relation_pairs=pairs)
+        scores = dict(pooled(gold, shown).to_dict())
+    else:
+        calibrations["fields"] = field_calibration([_gold_fields(page, pairs) for page in gold], _fields_of(shown))
+        pooled = partial(_field_score, pairs)
+        scores = dict(pooled(gold, shown).to_dict())
+    (calibration,) = calibrations.values()
+    scores |= calibration.to_dict() | by_language(
+        gold, lambda rows: pooled([gold[row] for row in rows], [shown[row] for row in rows])
+    )
+    if gold_entities and annotator.models.ser is not None:
+        shown = predict(annotator, gold)
+        calibrations["links of own entities"] = own = link_calibration(gold, shown, pairs)
+        scores["own_ser"] = re_scores(gold, shown, relation_pairs=pairs).to_dict() | own.to_dict()
     if read is not None:
-        result["gold_lines_covered"] = line_coverage(gold, read)
-    return result | {"pages": len(gold), "pages_per_second": len(gold) / max(seconds, 1e-9)}
+        scores["gold_lines_covered"] = line_coverage(gold, read)
+    scores |= {"pages": len(gold), "pages_per_second": len(gold) / max(seconds, 1e-9)}
+    compared = pairs if task != "ser" and annotator.models.re is not None else []
+    return scores, Findings(gold, shown, compared, calibrations)
+
+
+def predict(annotator: Annotator, gold: Sequence[Page]) -> list[Page]:
+    """The gold lines with the labels and links that the bundle gives them; without a SER model, with gold labels."""
+    pages = deepcopy(list(gold)) if annotator.models.ser is None else _blank(gold)
+    _by_chunks(annotator.annotate, pages)
+    return pages
 
 
 def read_pages(gold: Sequence[Page], images: Path, engine: str) -> list[Page]:
@@ -84,9 +133,9 @@ def read_pages(gold: Sequence[Page], images: Path, engine: str) -> list[Page]:
     found = []
     with Reader() as reader:
         for page in gold:
-            path = images / page.source
-            if not path.is_file():
-                raise ConfigError(f"{path} does not exist; the annotations name {page.source}")
+            path = find_image(page.source, images)
+            if path is None:
+                raise ConfigError(f"{images / page.source} does not exist; the annotations name {page.source}")
             image = next(reader.read(path.read_bytes(), page.source, page.index, page.index))
             if isinstance(image, ErrorItem):
                 raise ConfigError(f"{path}: {image.message}")
@@ -99,15 +148,44 @@ def evaluate_paddle(annotator: Annotator, gold: Sequence[Page], task: Literal["s
     """PaddleOCR's rules, for comparison with published figures: the first window of `max_tokens` tokens of each page,
     token-level seqeval for SER, gold entities and spans for RE. Pages that the reference cannot encode are left out of
     the scores, as there, but counted in `pages_without_sample`.
+
+    Raises:
+        ConfigError: the bundle has no model for the task.
     """
+    _require(annotator, task, gold_labels=True)
     started = time.perf_counter()
-    score, missing = (_paddle_ser if task == "ser" else _paddle_re)(annotator, gold)
+    samples = [(_paddle_ser if task == "ser" else _paddle_re)(annotator, page) for page in gold]
     seconds = time.perf_counter() - started
-    return score | {
+
+    def score(rows: Sequence[int]) -> ClassScores | Score:
+        found = [sample for row in rows if (sample := samples[row]) is not None]
+        wanted, given = [sample[0] for sample in found], [sample[1] for sample in found]
+        if task == "ser":
+            return token_scores(wanted, given, annotator.labels.names)
+        return span_relation_scores(wanted, given)
+
+    def pooled(rows: Sequence[int]) -> Score:
+        result = score(rows)
+        return result.overall if isinstance(result, ClassScores) else result
+
+    return {
+        **score(range(len(gold))).to_dict(),
+        **by_language(gold, pooled),
         "pages": len(gold),
-        "pages_without_sample": missing,
+        "pages_without_sample": sum(sample is None for sample in samples),
         "pages_per_second": len(gold) / max(seconds, 1e-9),
     }
+
+
+def _require(annotator: Annotator, task: Task, *, gold_labels: bool) -> None:
+    """Raises ConfigError where the bundle lacks a model of the task."""
+    needed = {"ser": ["ser"], "re": ["re"] if gold_labels else ["ser", "re"], "fields": ["ser", "re"]}[task]
+    for name in needed:
+        if getattr(annotator.models, name) is None:
+            raise ConfigError(
+                f"bundle {annotator.info.name} holds models for {', '.join(annotator.info.tasks)}; "
+                f"the task {task} needs one for {name}"
+            )
 
 
 def _order_method(annotator: Annotator) -> str | None:
@@ -115,58 +193,52 @@ def _order_method(annotator: Annotator) -> str | None:
 
 
 @torch.inference_mode()
-def _paddle_ser(annotator: Annotator, gold: Sequence[Page]) -> tuple[dict[str, Any], int]:
+def _paddle_ser(annotator: Annotator, page: Page) -> tuple[Any, Any]:
+    """Gold and predicted label ids of one page, int64 [T] each."""
     model = annotator.models.ser
     assert model is not None
-    golds, predictions = [], []
-    for page in gold:
-        sample = encode_ser_paddle(
-            page,
-            annotator.encoder.tokenizer,
-            annotator.labels,
-            order_method=_order_method(annotator),
-            max_seq_len=annotator.info.max_tokens,
-        )
-        hidden = model.encode(*_inputs(sample, model.device))
-        golds.append(sample.labels)
-        predictions.append(model.ser_logits(hidden)[0].argmax(-1).cpu().numpy())
-    return token_scores(golds, predictions, annotator.labels.names).to_dict(), 0
+    sample = encode_ser_paddle(
+        page,
+        annotator.encoder.tokenizer,
+        annotator.labels,
+        order_method=_order_method(annotator),
+        max_seq_len=annotator.info.max_tokens,
+    )
+    hidden = model.encode(*_inputs(sample, model.device))
+    return sample.labels, model.ser_logits(hidden)[0].argmax(-1).cpu().numpy()
 
 
 @torch.inference_mode()
-def _paddle_re(annotator: Annotator, gold: Sequence[Page]) -> tuple[dict[str, Any], int]:
+def _paddle_re(annotator: Annotator, page: Page) -> tuple[Any, Any] | None:
+    """Gold and predicted relations of one page as sets of (head span, tail span); None where it cannot be encoded."""
     model = annotator.models.re
     assert model is not None
     names = annotator.info.entity_labels
-    wanted, given, missing = [], [], 0
-    for page in gold:
-        sample = encode_re_paddle(
-            page,
-            annotator.encoder.tokenizer,
-            annotator.labels,
-            order_method=_order_method(annotator),
-            max_seq_len=annotator.info.max_tokens,
-            entity_labels={name: index for index, name in enumerate(names)},
-        )
-        if sample is None:
-            missing += 1
-            continue
-        entities = sample.entities
-        spans = [(int(start), int(end)) for start, end, _ in entities]
-        wanted.append({(spans[head], spans[tail]) for head, tail in sample.relations.tolist()})
-        pairs = candidate_pairs([names[label] for label in entities[:, 2]], DEFAULT_RELATION_PAIRS)
-        hidden = model.encode(*_inputs(sample, model.device))[0]
-        starts = torch.from_numpy(entities[:, 0].astype(np.int64))
-        logits = model.re_logits(
-            hidden[starts],
-            torch.from_numpy(entities[:, 2].astype(np.int64)),
-            torch.from_numpy(pairs),
-            boxes=torch.from_numpy(sample.bbox[entities[:, 0]].astype(np.float32)),
-            order=torch.arange(len(entities)),
-        )
-        linked = pairs[logits.argmax(-1).cpu().numpy() == 1]
-        given.append({(spans[head], spans[tail]) for head, tail in linked.tolist()})
-    return span_relation_scores(wanted, given).to_dict(), missing
+    sample = encode_re_paddle(
+        page,
+        annotator.encoder.tokenizer,
+        annotator.labels,
+        order_method=_order_method(annotator),
+        max_seq_len=annotator.info.max_tokens,
+        entity_labels={name: index for index, name in enumerate(names)},
+    )
+    if sample is None:
+        return None
+    entities = sample.entities
+    spans = [(int(start), int(end)) for start, end, _ in entities]
+    pairs = candidate_pairs([names[label] for label in entities[:, 2]], DEFAULT_RELATION_PAIRS)
+    hidden = model.encode(*_inputs(sample, model.device))[0]
+    starts = torch.from_numpy(entities[:, 0].astype(np.int64))
+    logits = model.re_logits(
+        hidden[starts],
+        torch.from_numpy(entities[:, 2].astype(np.int64)),
+        torch.from_numpy(pairs),
+        boxes=torch.from_numpy(sample.bbox[entities[:, 0]].astype(np.float32)),
+        order=torch.arange(len(entities)),
+    )
+    linked = pairs[logits.argmax(-1).cpu().numpy() == 1]
+    wanted = {(spans[head], spans[tail]) for head, tail in sample.relations.tolist()}
+    return wanted, {(spans[head], spans[tail]) for head, tail in linked.tolist()}
 
 
 def _inputs(sample: Any, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -185,6 +257,22 @@ def _blank(pages: Sequence[Page]) -> list[Page]:
         )
         for page in pages
     ]
+
+
+def _ser_score(gold: Sequence[Page], predicted: Sequence[Page]) -> Score:
+    return ser_scores(gold, predicted).overall
+
+
+def _field_score(pairs: Sequence[tuple[str, str]], gold: Sequence[Page], predicted: Sequence[Page]) -> Score:
+    return field_scores([_gold_fields(page, pairs) for page in gold], _fields_of(predicted))
+
+
+def _gold_fields(page: Page, pairs: Sequence[tuple[str, str]]) -> list[Field]:
+    return build_fields(page, relation_pairs=pairs)
+
+
+def _fields_of(pages: Sequence[Page]) -> list[list[Field]]:
+    return [page.fields for page in pages]
 
 
 def _by_chunks(run: Any, pages: Sequence[Page]) -> None:
