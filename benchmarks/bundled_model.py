@@ -24,13 +24,13 @@ from kie_ray.models.bundle import Bundle, rewrite_card  # noqa: E402
 XFUND = ["--annotations", "DATA/xfund_zh/zh_val/val.json", "--images", "DATA/xfund_zh/zh_val/image"]
 FUNSD = ["--annotations", "DATA/funsd/testing_data"]
 MEASUREMENTS: list[tuple[str, list[str], float | None]] = [
-    ("XFUND zh val, SER, lines", ["--task", "ser", *XFUND], 0.82),
-    ("XFUND zh val, RE, lines, gold entities", ["--task", "re", *XFUND], 0.50),
+    ("XFUND zh val, SER, lines", ["--task", "ser", *XFUND], 0.90),
+    ("XFUND zh val, RE, lines, gold entities", ["--task", "re", *XFUND], 0.72),
     ("XFUND zh val, fields, gold lines", ["--task", "fields", *XFUND], None),
     ("XFUND zh val, fields, read by OCR", ["--task", "fields", "--ocr", "rapidocr", *XFUND], None),
     ("XFUND zh val, SER, paddle", ["--task", "ser", "--protocol", "paddle", *XFUND], None),
     ("XFUND zh val, RE, paddle", ["--task", "re", "--protocol", "paddle", *XFUND], None),
-    ("FUNSD test, SER, lines", ["--task", "ser", *FUNSD], 0.60),
+    ("FUNSD test, SER, lines", ["--task", "ser", *FUNSD], 0.74),
     ("FUNSD test, RE, lines, gold entities", ["--task", "re", *FUNSD], None),
     ("FUNSD test, fields, gold lines", ["--task", "fields", *FUNSD], None),
     ("FUNSD test, fields, read by OCR", ["--task", "fields", "--ocr", "rapidocr", *FUNSD], None),

@@ -51,8 +51,8 @@ class OcrStage:
     """Owns one reader and one engine. While the engine reads pages, a thread decodes the next ones.
 
     `pages_per_call` pages go to the engine at once, also across documents; the first page goes alone, so that the
-    engine does not wait for the second. A call that fails is repeated page by page, so that a page costs nobody but itself. An
-    exception never leaves `process`.
+    engine does not wait for the second. A call that fails is repeated page by page, so that a page costs nobody but
+    itself. An exception never leaves `process`.
     """
 
     def __init__(

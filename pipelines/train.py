@@ -174,7 +174,7 @@ def _add_up(tensor: Tensor, device: torch.device) -> Tensor:
 
 @contextlib.contextmanager
 def _local_folder(output: str) -> Iterator[Path]:
-    """`output` itself, or for an object store a local folder whose files are copied there at the end, even a bad one."""
+    """`output` itself; for an object store a local folder whose files are copied there in the end, even a bad end."""
     if scheme_of(output) == "file":
         yield local_path(output)
         return

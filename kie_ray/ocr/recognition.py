@@ -29,8 +29,8 @@ MAX_WIDTH = 4096
 class Recogniser:
     """Reads crops of lines with a CTC model.
 
-    `batch`: lines a batch at most. `min_width`: every line is padded to it. `step`: wider lines are padded to a multiple
-    of it. Pixels at the height of 48.
+    `batch`: lines a batch at most. `min_width`: every line is padded to it. `step`: wider lines are padded to a
+    multiple of it. Pixels at the height of 48.
     """
 
     def __init__(self, model: OnnxModel, batch: int, min_width: int, step: int) -> None:
