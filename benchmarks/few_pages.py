@@ -4,7 +4,7 @@
 
 DATA holds xfund_zh/zh_train, of which `--pages` pages are drawn by a fixed seed, and xfund_zh/zh_val, which is measured
 (`lines` protocol, gold lines). Both runs are `jobs/train.py` with kie_ray/configs/finetune.yaml and differ in `start`
-alone. The bundled model has seen all of zh_train already, so this says what fine-tuning keeps and what these pages alone
+alone. The bundled model has seen all of zh_train already: this says what fine-tuning keeps and what these pages alone
 would give, not how the model does on forms of a new kind. The last line is the ratio of the SER hmeans.
 """
 
