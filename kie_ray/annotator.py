@@ -18,8 +18,11 @@ from torch import Tensor
 from kie_ray.decoding.fields import build_fields
 from kie_ray.decoding.re import candidate_pairs, score_pairs, select_links
 from kie_ray.decoding.ser import decode_ser, vote_paddle
-from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window, batches_by_tokens, collate
-from kie_ray.models.bundle import Bundle, BundleInfo, KieModels, Task
+from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window
+from kie_ray.encoding.batching import batches_by_tokens, collate
+from kie_ray.models.bundle import Bundle
+from kie_ray.models.bundle_info import BundleInfo, Task
+from kie_ray.models.bundle_models import KieModels, load_models
 from kie_ray.models.layoutlmv2 import KieModel
 from kie_ray.records import OTHER, Page
 
@@ -75,7 +78,7 @@ class Annotator:
             overlap_tokens=info.overlap_tokens,
             clamp=info.clamp_boxes,
         )
-        return cls(info, encoder, bundle.load_models(device, dtype, tasks))
+        return cls(info, encoder, load_models(bundle, device, dtype, tasks))
 
     def annotate(self, pages: Sequence[Page]) -> None:
         """SER, RE and fields, in place, by the models that are there. Lines keep their order and ids.

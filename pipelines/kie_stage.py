@@ -20,7 +20,7 @@ from pipelines.progress import Counts
 from pipelines.tables import JobContext, assigned_device, table_rows, to_tables
 
 if TYPE_CHECKING:
-    from kie_ray.models.bundle import Task
+    from kie_ray.models.bundle_info import Task
 
 logger = logging.getLogger(__name__)
 

@@ -49,3 +49,13 @@ def test_ray_is_not_loaded_with_the_library() -> None:
     code = "import sys, kie_ray.extractor, kie_ray.evaluation, kie_ray.training.trainer; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"
+
+
+def test_the_driver_of_the_batch_job_starts_without_the_models() -> None:
+    """torch and transformers take seconds to import; the driver only plans and writes."""
+    import subprocess
+    import sys
+
+    code = "import sys, pipelines.extract; print([name for name in ('torch', 'transformers') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

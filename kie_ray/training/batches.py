@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window, collate
-from kie_ray.encoding.batching import IGNORED_LABEL, padded_length
+from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window
+from kie_ray.encoding.batching import IGNORED_LABEL, collate, padded_length
 from kie_ray.records import OTHER, Page
 from kie_ray.training.config import AugmentConfig
 

@@ -11,7 +11,8 @@ import torch
 import yaml
 from torch import nn
 
-from kie_ray.models.bundle import Bundle, save_bundle
+from kie_ray.models.bundle import Bundle
+from kie_ray.models.bundle_models import save_bundle
 from kie_ray.training.progress import bundle_info
 from kie_ray.training.start import ENCODER_DIR, ENCODING_FILE
 

@@ -11,7 +11,8 @@ import torch
 from kie_ray.annotator import Annotator
 from kie_ray.encoding.batching import IGNORED_LABEL
 from kie_ray.metrics import re_scores, ser_scores
-from kie_ray.models.bundle import BundleInfo, KieModels
+from kie_ray.models.bundle_info import BundleInfo
+from kie_ray.models.bundle_models import KieModels
 from kie_ray.models.layoutlmv2 import KieModel, LayoutLMv2ForMaskedLm
 from kie_ray.records import Page
 

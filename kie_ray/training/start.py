@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from kie_ray.encoding import LabelSet, PageTokenizer, load_tokenizer, train_tokenizer
 from kie_ray.errors import ConfigError
-from kie_ray.models.bundle import Bundle, default_bundle_path
+from kie_ray.models.bundle import Bundle
+from kie_ray.models.bundle_info import default_bundle_path
+from kie_ray.models.bundle_models import load_models
 from kie_ray.models.layoutlmv2 import (
     KieModel,
     LayoutLMv2Config,
@@ -93,7 +94,7 @@ def check_start(config: TrainConfig) -> None:
 def _from_bundle(folder: Path) -> Start:
     bundle = Bundle.load(folder)
     info = bundle.info
-    models = bundle.load_models(dtype=torch.float32)
+    models = load_models(bundle)
     source = models.ser if models.ser is not None else models.re
     assert source is not None
     weights = dict(source.state_dict())

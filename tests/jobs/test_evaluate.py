@@ -17,7 +17,8 @@ from kie_ray.datasets.synthetic import generate_page
 from kie_ray.drawing.evaluation_report import report_evaluation
 from kie_ray.errors import ConfigError
 from kie_ray.evaluation import evaluate_lines, evaluate_paddle
-from kie_ray.models.bundle import Bundle, KieModels
+from kie_ray.models.bundle import Bundle
+from kie_ray.models.bundle_models import KieModels
 from tests.job_support import make_bundle
 
 

@@ -92,7 +92,7 @@ def test_stage_seconds_are_counted(annotator: Annotator) -> None:
 
 def test_separate_models_run_their_own_encoders(tmp_path: Path) -> None:
     """A bundle of two models answers like the joint one when the weights are the same."""
-    from kie_ray.models.bundle import KieModels
+    from kie_ray.models.bundle_models import KieModels
 
     joint = Annotator.from_bundle(Bundle.load(make_bundle(tmp_path / "tiny")))
     separate = Annotator(joint.info, joint.encoder, KieModels(joint.models.ser, joint.models.re, shared=False))

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from kie_ray.models.bundle import Bundle
+from kie_ray.models.bundle_models import load_models
 from tests.job_support import ROOT, environment
 from tests.kie_ray.training.test_trainer import tiny_config
 
@@ -43,7 +44,7 @@ def test_train_resume_and_refusals(recipe: Path, tmp_path: Path) -> None:
     assert "ips: " in done.stdout
     bundle = Bundle.load(output / "bundle")
     assert bundle.info.name == "tiny"
-    assert bundle.load_models().shared
+    assert load_models(bundle).shared
     assert steps_of(output) == [1, 2, 3, 4]
     for name in ("curves.png", "checkpoints/latest.json"):
         assert (output / name).is_file(), name

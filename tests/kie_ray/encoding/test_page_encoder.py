@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window, batches_by_tokens, collate, train_tokenizer
+from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window, train_tokenizer
+from kie_ray.encoding.batching import batches_by_tokens, collate
 from kie_ray.encoding.tokenizer import SubwordTokenizer
 from kie_ray.errors import ConfigError
 from kie_ray.records import Line, Page

@@ -15,8 +15,10 @@ import torch
 from kie_ray.encoding.tokenizer import SubwordTokenizer
 from kie_ray.encoding.train_tokenizer import train_tokenizer
 from kie_ray.errors import ConfigError
-from kie_ray.models import bundle as bundle_module
-from kie_ray.models.bundle import Bundle, BundleError, BundleInfo, default_bundle_path, save_bundle
+from kie_ray.models import bundle_info as bundle_module
+from kie_ray.models.bundle import Bundle
+from kie_ray.models.bundle_info import BundleError, BundleInfo, default_bundle_path
+from kie_ray.models.bundle_models import load_models, save_bundle
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForKie, LayoutLMv2ForRe, LayoutLMv2ForSer
 from tests.kie_ray.models.model_samples import entities, inputs, small_config
 
@@ -62,7 +64,7 @@ def test_round_trip(saved: Bundle, tokenizer: SubwordTokenizer) -> None:
     assert [item.name for item in saved.path.parent.iterdir()] == ["bundle"]
     text = ["name: Ray"]
     assert again.load_tokenizer().encode_lines(text) == tokenizer.encode_lines(text)
-    models = again.load_models()
+    models = load_models(again)
     assert models.shared
     assert models.ser is models.re
     assert models.ser is not None
@@ -75,7 +77,7 @@ def test_shared_and_separate_models_give_the_same(tmp_path: Path, tokenizer: Sub
     joint, ser, re = LayoutLMv2ForKie(config).eval(), LayoutLMv2ForSer(config), LayoutLMv2ForRe(config)
     for single in (ser, re):
         single.load_state_dict({name: joint.state_dict()[name] for name in single.state_dict()})
-    models = save_bundle(tmp_path / "two", info(), tokenizer, {"ser": ser, "re": re}, "card").load_models()
+    models = load_models(save_bundle(tmp_path / "two", info(), tokenizer, {"ser": ser, "re": re}, "card"))
     assert models.ser is not None
     assert models.re is not None
     assert not models.shared
@@ -93,7 +95,7 @@ def test_half_precision_weights_are_cast_at_load(tmp_path: Path, tokenizer: Subw
     half = save_bundle(tmp_path / "half", info(tasks=["ser"]), tokenizer, {"ser": model}, "card", half=True)
     sizes = [(item.path / "ser" / "model.safetensors").stat().st_size for item in (half, whole)]
     assert sizes[0] < 0.6 * sizes[1]
-    loaded = half.load_models().ser
+    loaded = load_models(half).ser
     assert loaded is not None
     assert {value.dtype for value in loaded.parameters()} == {torch.float32}
     torch.testing.assert_close(loaded.classifier.weight, model.classifier.weight.half().float())
@@ -185,7 +187,7 @@ def test_info_and_weights_must_agree(
     assert not (tmp_path / "new").exists()
     edit(saved, lambda tree: tree.update(change))
     with pytest.raises(BundleError, match=message):
-        Bundle.load(saved.path).load_models()
+        load_models(Bundle.load(saved.path))
 
 
 def test_weights_that_do_not_fit_the_configuration(saved: Bundle) -> None:
@@ -193,7 +195,7 @@ def test_weights_that_do_not_fit_the_configuration(saved: Bundle) -> None:
     tree = json.loads(file.read_text())
     file.write_text(json.dumps(tree | {"num_hidden_layers": 3}))
     with pytest.raises(BundleError, match="missing keys for LayoutLMv2ForKie"):
-        Bundle.load(saved.path, verify=False).load_models()
+        load_models(Bundle.load(saved.path, verify=False))
 
 
 def test_save_refuses_to_overwrite_unless_told(saved: Bundle, tokenizer: SubwordTokenizer) -> None:
@@ -230,7 +232,7 @@ def test_tasks_need_their_models(tmp_path: Path, tokenizer: SubwordTokenizer) ->
 def test_no_bundle_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"is no model bundle: it has no bundle\.json"):
         Bundle.load(tmp_path)
-    monkeypatch.setattr(bundle_module, "__file__", str(tmp_path / "kie_ray" / "models" / "bundle.py"))
+    monkeypatch.setattr(bundle_module, "__file__", str(tmp_path / "kie_ray" / "models" / "bundle_info.py"))
     with pytest.raises(BundleError, match="no bundled model"):
         default_bundle_path()
     default = tmp_path / "kie_ray" / "bundles" / "default"

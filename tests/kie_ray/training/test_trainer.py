@@ -12,6 +12,7 @@ import torch
 from kie_ray.annotator import Annotator
 from kie_ray.errors import ConfigError
 from kie_ray.models.bundle import Bundle
+from kie_ray.models.bundle_models import load_models
 from kie_ray.training.checkpoints import CheckpointStore
 from kie_ray.training.config import TrainConfig
 from kie_ray.training.corpus import PageSampler, load_corpus
@@ -139,7 +140,7 @@ def test_one_task_alone_gives_a_bundle_of_that_task(tmp_path: Path, tasks: list[
     assert all(loss > 0 for loss in losses_of(trainer))
     bundle = write_bundle(trainer, tmp_path / "bundle")
     assert bundle.info.tasks == tasks
-    models = bundle.load_models()
+    models = load_models(bundle)
     assert (models.ser is None, models.re is None) == ("ser" not in tasks, "re" not in tasks)
 
 
@@ -156,7 +157,7 @@ def test_distillation_trains_both_and_saves_one(tmp_path: Path) -> None:
     assert changed == {"first", "second"}
     bundle = write_bundle(trainer, tmp_path / "bundle")
     single = sum(value.numel() for value in trainer.model.state_dict().values())
-    assert sum(value.numel() for value in bundle.load_models().ser.state_dict().values()) == single  # type: ignore[union-attr]
+    assert sum(value.numel() for value in load_models(bundle).ser.state_dict().values()) == single  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="layer 8, the model has layers 0 to 1"):
         check_start(tiny_config(distillation={"layers": [5, 8]} | {"layers": [0, 8]}))
 
