@@ -295,9 +295,8 @@ class Trainer:
             return
         # A young average follows quickly, otherwise the random start would weigh for thousands of steps.
         decay = min(decay, (2 + self.step) / (11 + self.step))
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value.to(self.average[name].device), 1 - decay)
+        current = {name: value for name, value in self.model.state_dict().items() if value.is_floating_point()}
+        torch._foreach_lerp_([self.average[name] for name in current], list(current.values()), 1 - decay)
 
 
 def _parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
