@@ -103,6 +103,7 @@ class Trainer:
         self.meter = Meter()
         self.step = 0
         self.best_score = -1.0
+        self._saved_step = -1
 
     @property
     def model(self) -> KieModel:
@@ -143,7 +144,7 @@ class Trainer:
             if metrics and log is not None and self.rank == 0:
                 log.add(metrics)
             if (save or last) and self.store is not None:
-                if self.rank == 0:
+                if self.rank == 0 and self._saved_step != self.step:  # a best one is the latest already
                     self.store.save(["latest"], self.save, self.step)
                 saved_at = time.monotonic()
 
@@ -243,6 +244,7 @@ class Trainer:
             if self.store is not None:
                 names: list[Name] = ["best", "latest"]
                 self.store.save(names, self.save, self.step, **scores)
+                self._saved_step = self.step
         return scores
 
     def _epochs(self, phase: PhaseConfig) -> float:
