@@ -6,16 +6,14 @@ errors/0001.jpg    the scans that it shows
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from PIL import Image
-
 from kie_ray.drawing import markup
 from kie_ray.drawing.errors_svg import errors_svg, link_sample
+from kie_ray.drawing.jpeg import jpeg, shrunk
 from kie_ray.drawing.palette import Palette
 from kie_ray.drawing.preview import WriteFile, directory_writer
 from kie_ray.metrics.confusion import PageErrors, page_errors
@@ -29,8 +27,7 @@ ImageOf = Callable[[Page], PageImage | None]
 WORST = 20
 """Most pages that are shown."""
 
-_PICTURE = (1400, 12_000)  # most pixels, width and height; JPEG ends at 65 535
-_JPEG_QUALITY = 82
+_PICTURE_WIDTH = 1400  # most pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ def write_errors_page(
         href = None
         if image is not None:
             href = f"errors/{number:04d}.jpg"
-            write(href, _jpeg(image))
+            write(href, jpeg(shrunk(image.pixels, _PICTURE_WIDTH)))
         sections.append(_section(item, number, href, palette))
     body = (
         f'<header><h1>{escape(title)}</h1>{markup.facts(_facts(judged, bad))}</header>\n<main id="main">'
@@ -194,11 +191,3 @@ def _table(item: _Judged) -> str:
 
 def _hmean(score: Score) -> str:
     return f"{score.hmean:.2f}" if score.support or score.predicted else "–"
-
-
-def _jpeg(image: PageImage) -> bytes:
-    picture = Image.fromarray(image.pixels)
-    picture.thumbnail(_PICTURE)
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    return buffer.getvalue()

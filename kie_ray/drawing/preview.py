@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from kie_ray.drawing import markup
+from kie_ray.drawing.jpeg import jpeg, shrunk
 from kie_ray.drawing.overlay import draw_page
 from kie_ray.drawing.palette import Palette
 from kie_ray.records import OTHER, Document, Page, PageImage
@@ -26,8 +25,6 @@ WriteFile = Callable[[str, bytes], None]
 
 _PICTURE_WIDTH = 1400
 _THUMBNAIL_WIDTH = 540
-_MAX_HEIGHT = 12_000  # JPEG ends at 65 535
-_JPEG_QUALITY = 82
 
 
 @dataclass(slots=True)
@@ -170,26 +167,9 @@ def _page_html(item: PreviewPage, number: int, palette: Palette, *, has_next: bo
 
 
 def _write_pictures(write: WriteFile, item: PreviewPage, number: int, palette: Palette) -> None:
-    write(f"images/{number:04d}.jpg", _jpeg(_shrunk(item.image.pixels, _PICTURE_WIDTH)))
+    write(f"images/{number:04d}.jpg", jpeg(shrunk(item.image.pixels, _PICTURE_WIDTH)))
     overlay = draw_page(item.image, item.page, palette=palette, captions=False)
-    write(f"thumbs/{number:04d}.jpg", _jpeg(_shrunk(overlay, _THUMBNAIL_WIDTH)))
-
-
-def _shrunk(pixels: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
-    scale = min(width / pixels.shape[1], _MAX_HEIGHT / pixels.shape[0])
-    if scale >= 1:
-        return pixels
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    done, encoded = cv2.imencode(
-        ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    )
-    if not done:
-        raise ValueError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} pixels cannot be stored as JPEG")
-    return encoded.tobytes()
+    write(f"thumbs/{number:04d}.jpg", jpeg(shrunk(overlay, _THUMBNAIL_WIDTH)))
 
 
 def _without_pixels(image: PageImage) -> PageImage:

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -15,6 +14,7 @@ import pytest
 
 from kie_ray.drawing.errors_page import write_errors_page
 from kie_ray.records import Line, Link, Page, PageImage
+from tests.kie_ray.drawing.outline import Outline
 
 EVIL = "<script>document.title='owned'</script>\"'><img src=x onerror=\"document.title='owned'\">"
 PAIRS = [("QUESTION", "ANSWER")]
@@ -37,38 +37,6 @@ def gold_page(source: str) -> Page:
 def wrong(page: Page, labels: dict[int, str], links: list[Link]) -> Page:
     lines = [replace(one, label=labels.get(one.id, one.label), label_score=0.6) for one in page.lines]
     return replace(page, lines=lines, links=links)
-
-
-class Outline(HTMLParser):
-    """Tags, attributes and text; fails where tags do not close."""
-
-    VOID = frozenset({"meta", "img", "input", "br", "link"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.parts: list[str] = []
-        self.feed(text)
-        assert self.open == []
-        self.text = " ".join("".join(self.parts).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(f"{data} ")
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 def scan(page: Page) -> PageImage | None:
