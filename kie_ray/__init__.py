@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kie_ray.extractor import Extractor
 
 __all__ = ["Extractor"]
+
+# Forms are private: ONNX Runtime keeps a device id and sends telemetry unless this is set before its first import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kie_ray.config import Settings
 from kie_ray.errors import ConfigError
@@ -26,6 +27,42 @@ class OcrEngine(Protocol):
             DocumentError: stage OCR, when an engine cannot serve one of the pages; the item names page and source.
         """
         ...
+
+
+class PaddleOcrSettings(Settings):
+    """The models of the engine `paddleocr` and what runs them.
+
+    A directory is local and holds `inference.yml` beside `inference.onnx` (or beside the files of a Paddle model). A
+    model without a directory is downloaded by PaddleOCR into its own cache.
+    """
+
+    engine: Literal["onnxruntime", "paddle"] = Field(
+        default="onnxruntime", description="what runs the models; `paddle` needs the package paddlepaddle"
+    )
+    detection_model: str | None = Field(
+        default=None, description="name; empty: the one in detection_dir, without a directory PP-OCRv6_small_det"
+    )
+    detection_dir: str | None = Field(default=None, description="local directory; empty: PaddleOCR downloads the model")
+    recognition_model: str | None = Field(
+        default=None, description="name; empty: the one in recognition_dir, without a directory PP-OCRv6_small_rec"
+    )
+    recognition_dir: str | None = Field(
+        default=None, description="local directory; empty: PaddleOCR downloads the model"
+    )
+    orientation_model: str | None = Field(
+        default=None,
+        description="name, for orientation_classifier; empty: the one in orientation_dir, without a directory "
+        "PP-LCNet_x1_0_textline_ori",
+    )
+    orientation_dir: str | None = Field(
+        default=None, description="local directory; empty: PaddleOCR downloads the model"
+    )
+
+    @field_validator("detection_dir", "recognition_dir", "orientation_dir")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        """Another process may have another working directory."""
+        return str(Path(value).expanduser().absolute()) if value else None
 
 
 class OcrSettings(Settings):
@@ -76,6 +113,36 @@ class OcrSettings(Settings):
     orientation_classifier: bool = Field(
         default=False, description="turn lines that a classifier finds upside down; it also turns some upright ones"
     )
+    paddleocr: PaddleOcrSettings = Field(
+        default_factory=PaddleOcrSettings, description="models of the engine `paddleocr`; the other engines refuse it"
+    )
+
+
+def check_engine(settings: OcrSettings) -> None:
+    """Refuse settings that contradict each other or name missing files, without loading a model.
+
+    Raises:
+        ConfigError: one line that names the setting and what would be right.
+    """
+    if settings.engine == "annotations" and not settings.annotations:
+        raise ConfigError("ocr engine 'annotations' needs a label file: set --annotations FILE (ocr.annotations)")
+    if settings.annotations and settings.engine != "annotations":
+        raise ConfigError(
+            f"ocr.annotations = {settings.annotations!r} is only read by the engine 'annotations', "
+            f"the engine is {settings.engine!r}"
+        )
+    if settings.engine == "paddleocr":
+        from kie_ray.ocr.paddleocr_models import chosen_models
+
+        chosen_models(settings)
+        return
+    for name, default in PaddleOcrSettings().model_dump().items():
+        value = getattr(settings.paddleocr, name)
+        if value != default:
+            raise ConfigError(
+                f"ocr.paddleocr.{name} = {value!r} is only read by the engine 'paddleocr', "
+                f"the engine is {settings.engine!r}"
+            )
 
 
 def build_engine(settings: OcrSettings) -> OcrEngine:
@@ -84,19 +151,15 @@ def build_engine(settings: OcrSettings) -> OcrEngine:
     Raises:
         ConfigError: the engine is not available, or a setting that it needs is missing or does not fit this machine.
     """
+    check_engine(settings)
     if settings.engine == "annotations":
         from kie_ray.ocr.annotations import AnnotationEngine
 
-        if not settings.annotations:
-            raise ConfigError("ocr engine 'annotations' needs a label file: set --annotations FILE (ocr.annotations)")
-        return AnnotationEngine(settings.annotations)
-    if settings.annotations:
-        raise ConfigError(
-            f"ocr.annotations = {settings.annotations!r} is only read by the engine 'annotations', "
-            f"the engine is {settings.engine!r}"
-        )
+        return AnnotationEngine(settings.annotations or "")
     if settings.engine == "paddleocr":
-        raise ConfigError("ocr engine 'paddleocr' is not available yet: use 'rapidocr' or 'annotations'")
+        from kie_ray.ocr.paddleocr import PaddleOcrEngine
+
+        return PaddleOcrEngine(settings)
     from kie_ray.ocr.rapidocr import RapidOcrEngine
 
     return RapidOcrEngine(settings)

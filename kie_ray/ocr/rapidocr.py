@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from kie_ray.errors import ConfigError
 from kie_ray.ocr.detection import Detector
 from kie_ray.ocr.engine import OcrSettings
+from kie_ray.ocr.lines import finished_lines
 from kie_ray.ocr.pixels import Pixels, normalise, resize
 from kie_ray.ocr.recognition import HEIGHT, Recogniser, crop_lines, line_width
 from kie_ray.ocr.sessions import OnnxModel
-from kie_ray.ocr.splitting import split_pair
 from kie_ray.records import Line, PageImage
 
 DETECTION, RECOGNITION = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
@@ -71,18 +71,9 @@ class RapidOcrEngine:
         if self._classifier is not None:
             crops = [_upright(crop, self._classifier) for crop in crops]
         results = iter(self._recognise(crops))
-        return [self._lines(page, [next(results) for _ in page]) for page in quads]
-
-    def _lines(self, quads: NDArray[np.float32], results: Sequence[tuple[str, float]]) -> list[Line]:
-        lines: list[Line] = []
-        for quad, (text, score) in zip(quads, results, strict=True):
-            if score >= self._min_score:
-                points = tuple(float(value) for value in quad.reshape(-1))
-                line = Line(0, text if text.strip() else "", points, ocr_score=score)
-                lines += split_pair(line) if self._split_pairs else [line]
-        for index, line in enumerate(lines):
-            line.id = index
-        return lines
+        return [
+            finished_lines(page, [next(results) for _ in page], self._min_score, self._split_pairs) for page in quads
+        ]
 
 
 def model_file(name: str) -> Path:
