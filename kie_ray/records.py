@@ -87,7 +87,11 @@ class Field:
 
 @dataclass(slots=True)
 class Page:
-    """Lines, links and fields of one page. `index` is 0-based within the document, `width` and `height` are pixels."""
+    """Lines, links and fields of one page. `index` is 0-based within the document, `width` and `height` are pixels.
+
+    `pixels`: uint8 [224, 224, 3] RGB, the page as `kie_ray.encoding.page_image.resize_page` shrinks it for models that
+    see images; None for all others. No table holds it.
+    """
 
     index: int
     width: int
@@ -96,6 +100,7 @@ class Page:
     links: list[Link] = field(default_factory=list)
     fields: list[Field] = field(default_factory=list)
     source: str = ""
+    pixels: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Text lines to token ids: our own subword tokenizer, any `tokenizers` file, or XLM-R's SentencePiece model.
+"""Text lines to token ids: our own subword tokenizer, any `tokenizers` file, BERT's vocabulary, XLM-R's SentencePiece.
 
 OCR text is untrusted: a literal `</s>` or `[MASK]` on a form is text. Every backend encodes it as such unless
 `special_tokens="parse"` asks for the reference's behaviour (a literal special token becomes its special id).
@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import tokenizers
 
+from kie_ray.encoding.wordpiece import VOCAB_FILE, apply_settings, read_wordpiece
 from kie_ray.errors import ConfigError
 
 SpecialTokens = Literal["neutralise", "parse"]
@@ -44,17 +45,22 @@ class PageTokenizer(Protocol):
 
 
 def load_tokenizer(directory: str | Path, special_tokens: SpecialTokens = "neutralise") -> PageTokenizer:
-    """Load `sentencepiece.bpe.model` (XLM-R, LayoutXLM) or else `tokenizer.json` from a directory.
+    """Load `sentencepiece.bpe.model` (XLM-R, LayoutXLM), `tokenizer.json` or `vocab.txt` (BERT, LayoutLM, LayoutLMv2).
+
+    The first of them that the directory has. Whether WordPiece lower-cases, a `tokenizer_config.json` may say.
 
     Raises:
-        ConfigError: neither file is there, or it cannot be read.
+        ConfigError: none of these files is there, or it cannot be read.
     """
     folder = Path(directory)
     if (folder / SENTENCEPIECE_FILE).is_file():
         return XlmrTokenizer(folder / SENTENCEPIECE_FILE, special_tokens)
     if (folder / TOKENIZER_FILE).is_file():
         return SubwordTokenizer.from_file(folder / TOKENIZER_FILE, special_tokens)
-    raise ConfigError(f"tokenizer directory {folder} holds neither {SENTENCEPIECE_FILE} nor {TOKENIZER_FILE}")
+    if (folder / VOCAB_FILE).is_file():
+        return SubwordTokenizer(read_wordpiece(folder / VOCAB_FILE), special_tokens)
+    names = f"{SENTENCEPIECE_FILE}, {TOKENIZER_FILE} nor {VOCAB_FILE}"
+    raise ConfigError(f"tokenizer directory {folder} holds neither {names}")
 
 
 class SubwordTokenizer:
@@ -81,14 +87,20 @@ class SubwordTokenizer:
         self._buckets: list[int] = []
         while (found := backend.token_to_id(_bucket_name(len(self._buckets)))) is not None:
             self._buckets.append(found)
+        added = {index: token.content for index, token in backend.get_added_tokens_decoder().items() if token.special}
+        self._special = frozenset(added)
+        allowed = {self._ids["unk"], *self._buckets}
+        self._forbidden = self._special - allowed if special_tokens == "neutralise" else frozenset()
+        self._literals = re.compile("|".join(re.escape(added[index]) for index in sorted(self._forbidden)))
 
     @classmethod
     def from_file(cls, path: str | Path, special_tokens: SpecialTokens = "neutralise") -> SubwordTokenizer:
-        """Load a `tokenizer.json`."""
+        """Load a `tokenizer.json`, and what `tokenizer_config.json` beside it says of lower case."""
         try:
             backend = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
             raise ConfigError(f"{path} is not a tokenizer.json of the tokenizers library: {error}") from error
+        apply_settings(backend, Path(path).parent)
         return cls(backend, special_tokens)
 
     @property
@@ -109,29 +121,38 @@ class SubwordTokenizer:
 
     @property
     def special_ids(self) -> frozenset[int]:
-        added = self._backend.get_added_tokens_decoder()
-        return frozenset(index for index, token in added.items() if token.special) | frozenset(self._buckets)
+        return self._special | frozenset(self._buckets)
 
     def encode_lines(self, lines: Sequence[str]) -> list[list[int]]:
         encodings = self._backend.encode_batch(list(lines), add_special_tokens=False)
-        if not self._buckets:
-            return [encoding.ids for encoding in encodings]
-        unk = self.unk_id
         result = []
         for text, encoding in zip(lines, encodings, strict=True):
-            ids = encoding.ids
-            if unk in ids:
-                ids = [
-                    self._bucket(text[start:end]) if token == unk else token
-                    for token, (start, end) in zip(ids, encoding.offsets, strict=True)
-                ]
-            result.append(ids)
+            ids = self._bucketed(text, encoding)
+            result.append(ids if self._forbidden.isdisjoint(ids) else self._encode_literal(text))
         return result
 
     def save(self, directory: str | Path) -> None:
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         self._backend.save(str(folder / TOKENIZER_FILE))
+
+    def _bucketed(self, text: str, encoding: tokenizers.Encoding) -> list[int]:
+        unk, ids = self.unk_id, encoding.ids
+        if not self._buckets or unk not in ids:
+            return ids
+        return [
+            self._bucket(text[start:end]) if token == unk else token
+            for token, (start, end) in zip(ids, encoding.offsets, strict=True)
+        ]
+
+    def _encode_literal(self, text: str) -> list[int]:
+        """A line whose literal special token is an ordinary piece of the model too, as `</s>` is of XLM-R's Unigram
+        model: a space after its first character breaks it. Normalised before, so that full-width forms are found."""
+        normalizer = self._backend.normalizer
+        plain = text if normalizer is None else normalizer.normalize_str(text)
+        broken = self._literals.sub(lambda match: f"{match[0][0]} {match[0][1:]}", plain)
+        ids = self._bucketed(broken, self._backend.encode(broken, add_special_tokens=False))
+        return [self.unk_id if token in self._forbidden else token for token in ids]
 
     def _id(self, role: str) -> int:
         found = self._ids[role]

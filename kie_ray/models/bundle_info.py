@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from kie_ray.config import Settings
+from kie_ray.encoding.page_image import ImageKind
 from kie_ray.errors import ConfigError
 
 FORMAT_VERSION = 1
@@ -29,9 +30,10 @@ class BundleInfo(Settings):
 
     `labels`: the class list in its order, including OTHER. `entity_labels`: names of the rows of the RE head's label
     embedding. `relation_pairs`: (key label, value label) that may be linked. `reading_order`: see
-    `kie_ray.encoding.reading_order`. `special_tokens`: see `kie_ray.encoding.tokenizer`. `ser_rule`: mean of the token
-    probabilities or PaddleOCR's vote. `re_rule`: see `kie_ray.decoding.re.select_links`. `files`: sha256 in
-    hexadecimal by relative path, filled in by `save_bundle`.
+    `kie_ray.encoding.reading_order`. `special_tokens`: see `kie_ray.encoding.tokenizer`. `image`: how a page becomes
+    the models' image, see `kie_ray.encoding.page_image`. `ser_rule`: mean of the token probabilities or PaddleOCR's
+    vote. `re_rule`: see `kie_ray.decoding.re.select_links`. `files`: sha256 in hexadecimal by relative path, filled in
+    by `save_bundle`.
     """
 
     format_version: int = FORMAT_VERSION
@@ -45,6 +47,7 @@ class BundleInfo(Settings):
     overlap_tokens: int = Field(default=128, ge=0)
     clamp_boxes: bool = True
     special_tokens: Literal["neutralise", "parse"] = "neutralise"
+    image: ImageKind = "none"
     ser_rule: Literal["mean", "vote"] = "mean"
     re_rule: Literal["best", "first", "all"] = "best"
     re_threshold: float = Field(default=0.5, ge=0.0, le=1.0)

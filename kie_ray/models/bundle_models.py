@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
 from kie_ray.encoding.labels import LabelSet
 from kie_ray.encoding.tokenizer import PageTokenizer
+from kie_ray.errors import ConfigError
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_info import (
     CARD_FILE,
@@ -27,10 +30,11 @@ from kie_ray.models.bundle_info import (
     Task,
     write_info,
 )
-from kie_ray.models.layoutlmv2 import KieModel, LayoutLMv2ForKie, LayoutLMv2ForRe, LayoutLMv2ForSer
+from kie_ray.models.families import model_class
+from kie_ray.models.kie_model import KieModel
+from kie_ray.models.packed import pack
 
-MODEL_CLASSES: dict[str, type[KieModel]] = {"kie": LayoutLMv2ForKie, "ser": LayoutLMv2ForSer, "re": LayoutLMv2ForRe}
-"""Folder of a model in a bundle, and the class that it holds."""
+MODEL_FOLDERS = ("kie", "ser", "re")
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,28 @@ def load_models(
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
     tasks: Collection[Task] = ("ser", "re"),
+    *,
+    inference_only: bool = False,
 ) -> KieModels:
     """Load those models of `tasks` that the bundle has, in eval mode.
+
+    Args:
+        inference_only: float32 models on the CPU are packed, see `kie_ray.models.packed`: faster, and good for nothing
+            but inference.
 
     Raises:
         BundleError: weights and configuration disagree with each other or with `bundle.json`.
     """
     wanted = set(tasks) & set(bundle.info.tasks)
     if bundle.shared:
-        both = _load(bundle, "kie", device, dtype)
+        both = _load(bundle, "kie", device, dtype, inference_only)
+        _check_image_is_used([both], bundle.info, bundle.path)
         return KieModels(both if "ser" in wanted else None, both if "re" in wanted else None, len(wanted) == 2)
-    ser = _load(bundle, "ser", device, dtype) if "ser" in wanted else None
-    re = _load(bundle, "re", device, dtype) if "re" in wanted else None
+    ser = _load(bundle, "ser", device, dtype, inference_only) if "ser" in wanted else None
+    re = _load(bundle, "re", device, dtype, inference_only) if "re" in wanted else None
+    loaded = [model for model in (ser, re) if model is not None]
+    if len(loaded) == len(bundle.info.tasks):  # one of two models alone may see the page
+        _check_image_is_used(loaded, bundle.info, bundle.path)
     return KieModels(ser, re, False)
 
 
@@ -87,14 +101,16 @@ def save_bundle(
     if target.exists() and not (overwrite and (target / INFO_FILE).is_file()):
         raise BundleError(f"{target} exists already; choose another directory" + (" (it is no bundle)" * overwrite))
     covered = {task for folder in models for task in (("ser", "re") if folder == "kie" else (folder,))}
-    if not models or set(models) - set(MODEL_CLASSES) or ("kie" in models and len(models) > 1):
+    if not models or set(models) - set(MODEL_FOLDERS) or ("kie" in models and len(models) > 1):
         raise BundleError(f"models {sorted(models)}: a bundle holds either kie, or ser and/or re")
     if set(info.tasks) - covered:
         raise BundleError(f"tasks {info.tasks} need a model each, got {sorted(models)}")
     for folder, model in models.items():
-        if type(model) is not MODEL_CLASSES[folder]:
-            raise BundleError(f"{folder}/ holds a {MODEL_CLASSES[folder].__name__}, got {type(model).__name__}")
+        kind = model_class(folder, model.config.model_type)
+        if type(model) is not kind:
+            raise BundleError(f"{folder}/ holds a {kind.__name__}, got {type(model).__name__}")
         _check_model(model, info, Path(folder))
+    _check_image_is_used(models.values(), info, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -113,8 +129,11 @@ def save_bundle(
     return Bundle.load(target)
 
 
-def _load(bundle: Bundle, folder: str, device: str | torch.device, dtype: torch.dtype) -> KieModel:
-    kind, directory = MODEL_CLASSES[folder], bundle.path / folder
+def _load(
+    bundle: Bundle, folder: str, device: str | torch.device, dtype: torch.dtype, inference_only: bool
+) -> KieModel:
+    directory = bundle.path / folder
+    kind = _class_of(directory)
     try:
         with _no_progress_bar():
             loaded: Any = kind.from_pretrained(
@@ -128,7 +147,21 @@ def _load(bundle: Bundle, folder: str, device: str | torch.device, dtype: torch.
             names = ", ".join(sorted(map(str, report[what]))[:5])
             raise BundleError(f"{directory / WEIGHTS_FILE}: {what.replace('_', ' ')} for {kind.__name__}: {names}")
     _check_model(model, bundle.info, directory)
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    if inference_only and dtype == torch.float32 and torch.device(device).type == "cpu":
+        pack(model)
+    return model
+
+
+def _class_of(directory: Path) -> type[KieModel]:
+    file = directory / CONFIG_NAME
+    try:
+        model_type = json.loads(file.read_text(encoding="utf-8"))["model_type"]
+        return model_class(directory.name, model_type)
+    except ConfigError as error:
+        raise BundleError(f"{file}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{file} does not say which model this is: {error!r}") from error
 
 
 def _put_in_place(work: Path, target: Path) -> None:
@@ -143,7 +176,9 @@ def _put_in_place(work: Path, target: Path) -> None:
 
 def _check_model(model: KieModel, info: BundleInfo, origin: Path) -> None:
     config = model.config
-    if info.max_tokens > config.max_position_embeddings and config.use_1d_positions:
+    if model.uses_image and info.image == "none":
+        raise BundleError(f"{origin}: image is 'none' in {INFO_FILE}, but the model sees the page's pixels")
+    if info.max_tokens > config.max_position_embeddings and getattr(config, "use_1d_positions", True):
         raise BundleError(
             f"{origin}: max_tokens is {info.max_tokens}, the model has {config.max_position_embeddings} positions"
         )
@@ -160,6 +195,13 @@ def _check_model(model: KieModel, info: BundleInfo, origin: Path) -> None:
     if model.has_re and unknown:
         raise BundleError(
             f"relation_pairs name {sorted(unknown)}, which entity_labels {info.entity_labels} do not have"
+        )
+
+
+def _check_image_is_used(models: Collection[KieModel], info: BundleInfo, origin: Path) -> None:
+    if info.image != "none" and not any(model.uses_image for model in models):
+        raise BundleError(
+            f"{origin}: image is {info.image!r} in {INFO_FILE}, but no model sees the page's pixels: 'none'"
         )
 
 

@@ -1,32 +1,34 @@
 """LayoutLMv2 / LayoutXLM / VI-LayoutXLM token encoder (Xu et al. 2020, 2021; PP-StructureV2 2022) in plain PyTorch.
 
-Parameter names are Hugging Face's. The variant without visual backbone drops the 49 visual positions that PaddleNLP
-keeps masked in the sequence: as keys they weigh exactly 0, so the text outputs are the same. Boxes are x0 y0 x1 y1 in
-0..1000 of the page.
+Parameter names are Hugging Face's. Where the page's pixels are seen, 49 visual tokens (a grid of 7 x 7 cells) follow
+the text tokens. The variant without visual backbone drops those positions, which PaddleNLP keeps masked in the
+sequence: as keys they weigh exactly 0, so the text outputs are the same. Boxes are x0 y0 x1 y1 in 0..1000 of the page.
 """
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from kie_ray.errors import ConfigError
+from kie_ray.models.layers import LayoutLMv2Layer, LayoutLMv2Pooler, LayoutLMv2SelfAttention
 from kie_ray.models.relative_bias import attention_mask_bias, sequence_bias, spatial_bias
+from kie_ray.models.resnext_fpn import BackboneSize, Bottleneck, ConvNorm, FrozenBatchNorm, VisualBackbone
 
 
 class LayoutLMv2Config(PreTrainedConfig):
     """Fields as Hugging Face's class of the same name, and these.
 
-    `use_visual_backbone`: tokens of the page image join the sequence. `add_pooler`: carry the pooler of published
-    checkpoints, which no task here uses. `use_1d_positions`: add the absolute position embedding. `num_entity_labels`:
+    `use_visual_backbone`: tokens of the page image join the sequence. `detectron2_config_args`: sizes of the backbone,
+    see `BackboneSize`; None for the published ones. `add_pooler`: carry the pooler of published checkpoints, which no
+    task here uses. `use_1d_positions`: add the absolute position embedding. `num_entity_labels`:
     rows of the RE head's label embedding. `relation_geometry`: width of the RE head's geometry network, 0 for none.
     """
 
@@ -57,12 +59,18 @@ class LayoutLMv2Config(PreTrainedConfig):
     has_relative_attention_bias: bool = True
     has_spatial_attention_bias: bool = True
     has_visual_segment_embedding: bool = False
+    detectron2_config_args: dict[str, Any] | None = None
     use_visual_backbone: bool = False
     add_pooler: bool = False
     use_1d_positions: bool = True
     num_entity_labels: int = 3
     relation_geometry: int = 0
     tie_word_embeddings: bool = True
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A config.json without the fields on backbone and pooler is Hugging Face's, whose models have both."""
+        return super().from_dict({"use_visual_backbone": True, "add_pooler": True} | config_dict, **kwargs)
 
 
 class LayoutLMv2Embeddings(nn.Module):
@@ -111,88 +119,6 @@ class LayoutLMv2Embeddings(nn.Module):
         return self.dropout(self.LayerNorm(total))
 
 
-class LayoutLMv2SelfAttention(nn.Module):
-    """Multi-head attention with an additive mask that also carries the relative position bias."""
-
-    def __init__(self, config: LayoutLMv2Config) -> None:
-        super().__init__()
-        if config.hidden_size % config.num_attention_heads:
-            raise ConfigError(
-                f"num_attention_heads {config.num_attention_heads} does not divide hidden_size {config.hidden_size}"
-            )
-        self.heads = config.num_attention_heads
-        self.fast_qkv = config.fast_qkv
-        self.dropout = float(config.attention_probs_dropout_prob)
-        if self.fast_qkv:
-            self.qkv_linear = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=False)
-            self.q_bias = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
-            self.v_bias = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
-        else:
-            self.query = nn.Linear(config.hidden_size, config.hidden_size)
-            self.key = nn.Linear(config.hidden_size, config.hidden_size)
-            self.value = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """Float [B, L, H], additive [B, heads or 1, L or 1, L] -> float [B, L, H]."""
-        if self.fast_qkv:
-            query, key, value = self.qkv_linear(hidden).chunk(3, dim=-1)
-            query, value = query + self.q_bias.to(query.dtype), value + self.v_bias.to(value.dtype)
-        else:
-            query, key, value = self.query(hidden), self.key(hidden), self.value(hidden)
-        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (query, key, value))
-        # Dropout inside this call forces the slow path, which costs most of a training step on a CPU.
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        return mixed.transpose(1, 2).flatten(2)
-
-
-class LayoutLMv2Output(nn.Module):
-    """Linear layer, dropout, residual, LayerNorm: the end of both halves of a layer."""
-
-    def __init__(self, config: LayoutLMv2Config, width: int) -> None:
-        super().__init__()
-        self.dense = nn.Linear(width, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-
-    def forward(self, inner: Tensor, residual: Tensor) -> Tensor:
-        return self.LayerNorm(self.dropout(self.dense(inner)) + residual)
-
-
-class LayoutLMv2Attention(nn.Module):
-    def __init__(self, config: LayoutLMv2Config) -> None:
-        super().__init__()
-        self.self = LayoutLMv2SelfAttention(config)
-        self.output = LayoutLMv2Output(config, config.hidden_size)
-
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        return self.output(self.self(hidden, mask), hidden)
-
-
-class LayoutLMv2Intermediate(nn.Module):
-    def __init__(self, config: LayoutLMv2Config) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.activation = ACT2FN[config.hidden_act]
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return self.activation(self.dense(hidden))
-
-
-class LayoutLMv2Layer(nn.Module):
-    """One post-norm transformer layer."""
-
-    def __init__(self, config: LayoutLMv2Config) -> None:
-        super().__init__()
-        self.attention = LayoutLMv2Attention(config)
-        self.intermediate = LayoutLMv2Intermediate(config)
-        self.output = LayoutLMv2Output(config, config.intermediate_size)
-
-    def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = self.attention(hidden, mask)
-        return self.output(self.intermediate(hidden), hidden)
-
-
 class LayoutLMv2Encoder(nn.Module):
     """The layers and the relative position bias that they share."""
 
@@ -222,7 +148,7 @@ class LayoutLMv2Encoder(nn.Module):
             )
         if config.has_relative_attention_bias:
             along = sequence_bias(self.rel_pos_bias.weight, positions, config.max_rel_pos)
-            bias = along if bias is None else bias + along
+            bias = along if bias is None else bias.add_(along)
         return attention_mask_bias(attention_mask, bias, dtype)
 
     def forward(
@@ -240,16 +166,6 @@ class LayoutLMv2Encoder(nn.Module):
         return hidden, tuple(kept) if keep_all else None
 
 
-class LayoutLMv2Pooler(nn.Module):
-    def __init__(self, config: LayoutLMv2Config) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Float [B, L, H] -> [B, H], from the first token."""
-        return torch.tanh(self.dense(hidden[:, 0]))
-
-
 class LayoutLMv2PreTrainedModel(PreTrainedModel):
     """Weight initialisation, saving and loading."""
 
@@ -257,6 +173,11 @@ class LayoutLMv2PreTrainedModel(PreTrainedModel):
     config: LayoutLMv2Config
     base_model_prefix = "layoutlmv2"
     _supports_sdpa = True
+    _keys_to_ignore_on_load_unexpected = [  # noqa: RUF012 (read by the base class)
+        r"\.num_batches_tracked$",  # counters and constants that older files hold
+        r"\bvisual\.pixel_(mean|std)$",
+        r"\bembeddings\.position_ids$",
+    ]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -264,25 +185,56 @@ class LayoutLMv2PreTrainedModel(PreTrainedModel):
         if isinstance(module, LayoutLMv2SelfAttention) and module.fast_qkv:
             init.zeros_(module.q_bias)
             init.zeros_(module.v_bias)
-        elif isinstance(module, nn.Bilinear):
-            bound = 1 / math.sqrt(module.in1_features)
-            init.uniform_(module.weight, -bound, bound)
+        elif isinstance(module, LayoutLMv2Model) and module.visual_segment_embedding is not None:
+            init.normal_(module.visual_segment_embedding, std=self.config.initializer_range)
+        elif isinstance(module, ConvNorm):
+            init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, FrozenBatchNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+            init.zeros_(module.running_mean)
+            init.constant_(module.running_var, 1 - module.EPS)
+        elif isinstance(module, Bottleneck):  # keeps the sum of many random blocks near unit size
+            init.constant_(module.conv3.norm.weight, 0.25)
 
 
 class LayoutLMv2Model(LayoutLMv2PreTrainedModel):
-    """Embeddings and encoder."""
+    """Embeddings, visual branch and encoder."""
 
     def __init__(self, config: LayoutLMv2Config) -> None:
         super().__init__(config)
-        if config.use_visual_backbone:
-            raise ConfigError(
-                "use_visual_backbone: true is not supported by this version; "
-                "use a checkpoint without visual backbone (VI-LayoutXLM, VI-LayoutLMv2) and use_visual_backbone: false"
-            )
         self.embeddings = LayoutLMv2Embeddings(config)
+        self.visual_segment_embedding: nn.Parameter | None = None
+        if config.use_visual_backbone:
+            self._add_visual_branch(config)
         self.encoder = LayoutLMv2Encoder(config)
         self.pooler = LayoutLMv2Pooler(config) if config.add_pooler else None
         self.post_init()
+
+    def _add_visual_branch(self, config: LayoutLMv2Config) -> None:
+        size = BackboneSize.from_detectron2(config.detectron2_config_args)
+        rows, columns, *width = config.image_feature_pool_shape
+        if width and width[0] != size.fpn_channels:
+            raise ConfigError(
+                f"image_feature_pool_shape ends in {width[0]}, MODEL.FPN.OUT_CHANNELS is {size.fpn_channels}: "
+                "they must be equal"
+            )
+        if config.use_1d_positions and rows * columns > config.max_position_embeddings:
+            raise ConfigError(
+                f"max_position_embeddings is {config.max_position_embeddings}, "
+                f"the {rows} x {columns} visual tokens need {rows * columns}"
+            )
+        self.visual = VisualBackbone(size, rows, columns)
+        self.visual_proj = nn.Linear(size.fpn_channels, config.hidden_size)
+        if config.has_visual_segment_embedding:
+            self.visual_segment_embedding = nn.Parameter(torch.zeros(config.hidden_size))
+        self.visual_LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.visual_dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    @property
+    def uses_image(self) -> bool:
+        """Tokens of the page image join the sequence."""
+        return self.config.use_visual_backbone
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embeddings.word_embeddings
@@ -291,21 +243,37 @@ class LayoutLMv2Model(LayoutLMv2PreTrainedModel):
         assert isinstance(value, nn.Embedding)
         self.embeddings.word_embeddings = value
 
+    def image_features(self, images: Tensor) -> Tensor:
+        """Float [P, 3, 224, 224], BGR 0..255 (or as the checkpoint was trained) -> float [P, cells, channels]."""
+        return self.visual(images)
+
+    def _embed_image(self, features: Tensor, boxes: Tensor, positions: Tensor) -> Tensor:
+        """Float [B, cells, channels], int64 [cells, 4] and [cells] -> the visual tokens, float [B, cells, H]."""
+        total = self.visual_proj(features) + self.embeddings.spatial(boxes)
+        if self.config.use_1d_positions:
+            total = total + self.embeddings.position_embeddings(positions)
+        if self.visual_segment_embedding is not None:
+            total = total + self.visual_segment_embedding
+        return self.visual_dropout(self.visual_LayerNorm(total))
+
     def forward(
         self,
         input_ids: Tensor,
         bbox: Tensor,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        image_features: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> BaseModelOutputWithPooling:
-        """Encode windows of text tokens.
+        """Encode windows of text tokens, and with `image_features` the visual tokens that then follow them.
 
         Args:
             input_ids: int64 [B, T], T at most `max_position_embeddings`.
             bbox: int64 [B, T, 4], x0 y0 x1 y1 within 0..max_2d_position_embeddings-1, x1 >= x0, y1 >= y0.
             attention_mask: [B, T], 0 for padding; None when nothing is padded.
             token_type_ids: int64 [B, T]; None for all 0.
+            image_features: float [B, cells, channels], `image_features` of the page of each window; None without
+                visual backbone.
             output_hidden_states: also give the embedding output and every layer's output.
 
         Raises:
@@ -318,6 +286,22 @@ class LayoutLMv2Model(LayoutLMv2PreTrainedModel):
             )
         positions = torch.arange(length, device=input_ids.device)
         embedded = self.embeddings(input_ids, bbox, positions, token_type_ids)
+        if image_features is not None:
+            boxes = grid_boxes(self.visual.rows, self.visual.columns, bbox.device)
+            cells = torch.arange(len(boxes), device=bbox.device)
+            embedded = torch.cat([embedded, self._embed_image(image_features, boxes, cells)], dim=1)
+            bbox = torch.cat([bbox, boxes.expand(len(bbox), -1, -1)], dim=1)
+            positions = torch.cat([positions, cells])
+            if attention_mask is not None:
+                attention_mask = F.pad(attention_mask, (0, len(cells)), value=1)
         hidden, kept = self.encoder(embedded, bbox, positions, attention_mask, output_hidden_states)
         pooled = self.pooler(hidden) if self.pooler is not None else None
         return BaseModelOutputWithPooling(last_hidden_state=hidden, pooler_output=pooled, hidden_states=kept)
+
+
+def grid_boxes(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Cells of a grid over the page, row by row: int64 [rows * columns, 4] in 0..1000, edges rounded down."""
+    x, y = (torch.arange(0, 1000 * count + 1, 1000, device=device) // count for count in (columns, rows))
+    top, left = torch.meshgrid(y[:-1], x[:-1], indexing="ij")
+    bottom, right = torch.meshgrid(y[1:], x[1:], indexing="ij")
+    return torch.stack([left, top, right, bottom], dim=-1).flatten(0, 1)

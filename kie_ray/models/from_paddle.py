@@ -1,7 +1,7 @@
-"""Import of models trained with PaddleOCR (PaddleNLP's LayoutXLM and LayoutLMv2): configuration and weights.
+"""Import of models trained with PaddleOCR (PaddleNLP's LayoutXLM, LayoutLMv2, LayoutLM): configuration and weights.
 
 A saved directory holds `model_state.pdparams` with `model_config.json` (PaddleNLP up to 2.5) or `config.json` (from
-2.6).
+2.6). PaddleNLP's published encoders come without either; their sizes are the defaults here.
 """
 
 from __future__ import annotations
@@ -18,22 +18,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.configuration_utils import PreTrainedConfig
 
 from kie_ray.errors import ConfigError
-from kie_ray.models.encoder import LayoutLMv2Config, LayoutLMv2Model, LayoutLMv2PreTrainedModel
-from kie_ray.models.layoutlmv2 import LayoutLMv2ForRe, LayoutLMv2ForSer
+from kie_ray.models.checkpoint_tensors import fit_tensors, head_sizes
+from kie_ray.models.encoder import LayoutLMv2Config, LayoutLMv2Model
+from kie_ray.models.families import model_class
+from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMModel
+from kie_ray.models.layoutlm_paddle_names import paddle_name
 from kie_ray.models.pdparams import read_pdparams
+from kie_ray.models.resnext_fpn import BackboneSize
 
 WEIGHTS_FILE = "model_state.pdparams"
 LEGACY_CONFIG_FILE = "model_config.json"
 CONFIG_FILE = "config.json"
 
-_HEADS: dict[str, type[LayoutLMv2PreTrainedModel]] = {
-    "ForTokenClassification": LayoutLMv2ForSer,
-    "ForRelationExtraction": LayoutLMv2ForRe,
-    "Model": LayoutLMv2Model,
-}
-_FAMILIES = ("LayoutXLM", "LayoutLMv2")
+_TASKS = {"ForTokenClassification": "ser", "ForRelationExtraction": "re", "ForPretraining": "", "Model": ""}
+"""How a PaddleNLP class name ends, and our task (none: the bare encoder)."""
+
+_FAMILIES = {"LayoutXLM": "layoutlmv2", "LayoutLMv2": "layoutlmv2", "LayoutLM": "layoutlm"}
+"""How it begins, and our family."""
+
+_ARCHITECTURE = re.compile(f"({'|'.join(_FAMILIES)})({'|'.join(_TASKS)})")
+_ENCODERS: dict[str, type[PreTrainedModel]] = {"layoutlmv2": LayoutLMv2Model, "layoutlm": LayoutLMModel}
+_CONFIGS: dict[str, type[PreTrainedConfig]] = {"layoutlmv2": LayoutLMv2Config, "layoutlm": LayoutLMConfig}
+_PREFIX = r"^(layoutxlm|layoutlmv2|layoutlm)\."
+_VISUAL = "visual.backbone."
 
 _SHARED_DEFAULTS: dict[str, Any] = {
     "hidden_size": 768,
@@ -45,6 +57,8 @@ _SHARED_DEFAULTS: dict[str, Any] = {
     "attention_probs_dropout_prob": 0.1,
     "initializer_range": 0.02,
     "max_2d_position_embeddings": 1024,
+}
+_VERSION_2_DEFAULTS: dict[str, Any] = {
     "max_rel_pos": 128,
     "rel_pos_bins": 32,
     "max_rel_2d_pos": 256,
@@ -54,8 +68,15 @@ _SHARED_DEFAULTS: dict[str, Any] = {
     "image_feature_pool_shape": [7, 7, 256],
     "use_visual_backbone": True,
 }
+_BERT_DEFAULTS: dict[str, Any] = {
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "pad_token_id": 0,
+}
 _FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     "LayoutXLM": {
+        **_VERSION_2_DEFAULTS,
         "vocab_size": 250002,
         "max_position_embeddings": 514,
         "type_vocab_size": 1,
@@ -67,77 +88,109 @@ _FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
         "has_visual_segment_embedding": True,
     },
     "LayoutLMv2": {
-        "vocab_size": 30522,
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
+        **_VERSION_2_DEFAULTS,
+        **_BERT_DEFAULTS,
         "layer_norm_eps": 1e-12,
-        "pad_token_id": 0,
         "fast_qkv": True,
         "has_relative_attention_bias": True,
         "has_spatial_attention_bias": True,
         "has_visual_segment_embedding": False,
     },
+    "LayoutLM": _BERT_DEFAULTS,
 }
-
-_LEFT_OVER = re.compile(
-    r"embeddings\.position_ids|visual\.pixel_(mean|std)|visual_proj\.(weight|bias)"
-    r"|visual_LayerNorm\.(weight|bias)|visual_segment_embedding"
-)
-"""What checkpoints without visual backbone still carry: a constant, and parts of the always masked visual positions."""
 
 
 @dataclass(frozen=True)
 class PaddleImport:
-    """A converted model, in eval mode, and the names of tensors of the file that it has no use for."""
+    """A converted model, in eval mode.
 
-    model: LayoutLMv2PreTrainedModel
+    `used`: how many tensors of the file it uses; `skipped`: names of those that it has no use for.
+    """
+
+    model: PreTrainedModel
+    used: int
     skipped: list[str]
 
 
 def load_paddle(directory: str | Path) -> PaddleImport:
     """Load a saved PaddleNLP directory: SER, RE or the bare encoder, as its configuration says.
 
+    Without configuration the tensors tell the family, and PaddleNLP's base size is taken; weights of another size do
+    not fit it.
+
     Raises:
         ConfigError: files are missing or unreadable, the architecture is unknown, or tensors do not fit it.
     """
-    kind, config = read_paddle_config(directory)
-    return from_arrays(read_pdparams(Path(directory) / WEIGHTS_FILE), config, kind)
+    folder = Path(directory)
+    if _config_file(folder) is None and (folder / WEIGHTS_FILE).is_file():
+        arrays = read_pdparams(folder / WEIGHTS_FILE)
+        architecture, fields = _published(arrays)
+        return from_arrays(arrays, make_config(fields, architecture), model_kind(architecture, folder))
+    kind, config = read_paddle_config(folder)
+    return from_arrays(read_pdparams(folder / WEIGHTS_FILE), config, kind)
 
 
-def read_paddle_config(directory: str | Path) -> tuple[type[LayoutLMv2PreTrainedModel], LayoutLMv2Config]:
+def read_paddle_config(directory: str | Path) -> tuple[type[PreTrainedModel], PreTrainedConfig]:
     """The model class and configuration of a saved directory; missing fields take PaddleNLP's defaults.
 
-    The number of labels is not decided here: `from_arrays` reads it from the classifier's weights.
+    What the weights tell is not decided here (numbers of labels, sizes of the visual backbone): see `from_arrays`.
     """
     folder = Path(directory)
-    newer, legacy = folder / CONFIG_FILE, folder / LEGACY_CONFIG_FILE
-    path = newer if newer.is_file() else legacy
-    if not path.is_file():
-        raise ConfigError(f"{folder} holds neither {CONFIG_FILE} nor {LEGACY_CONFIG_FILE}: not a saved PaddleNLP model")
+    path = _config_file(folder)
+    if path is None:
+        message = f"{folder} holds neither {CONFIG_FILE} nor {LEGACY_CONFIG_FILE}: not a saved PaddleNLP model"
+        inner = [item.parent for item in sorted(folder.glob(f"*/{WEIGHTS_FILE}"))] if folder.is_dir() else []
+        raise ConfigError(message + (f"; {inner[0]} looks like one" if inner else ""))
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
-        name = tree["architectures"][0] if path == newer else tree["init_class"]
-        fields = tree if path == newer else _flatten_legacy(tree)
+        newer = path.name == CONFIG_FILE
+        name = tree["architectures"][0] if newer else tree["init_class"]
+        fields = tree if newer else _flatten_legacy(tree)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ConfigError(f"{path} is not a PaddleNLP configuration: {error!r}") from error
     return model_kind(str(name), path), make_config(fields, str(name))
 
 
-def model_kind(architecture: str, origin: str | Path = "configuration") -> type[LayoutLMv2PreTrainedModel]:
-    """Our class for a PaddleNLP architecture name such as LayoutXLMForTokenClassification."""
-    for family in _FAMILIES:
-        kind = _HEADS.get(architecture.removeprefix(family)) if architecture.startswith(family) else None
-        if kind is not None:
-            return kind
-    known = ", ".join(family + head for family in _FAMILIES for head in _HEADS)
-    raise ConfigError(f"{origin}: architecture {architecture!r} cannot be imported, it must be one of {known}")
+def model_kind(architecture: str, origin: str | Path = "configuration") -> type[PreTrainedModel]:
+    """Our class for a PaddleNLP architecture name such as LayoutXLMForTokenClassification.
+
+    Raises:
+        ConfigError: the name is unknown; `origin` is where it stands.
+    """
+    family, task = _parts(architecture, origin)
+    return model_class(task, family) if task else _ENCODERS[family]
 
 
-def make_config(fields: Mapping[str, Any], architecture: str) -> LayoutLMv2Config:
+def make_config(fields: Mapping[str, Any], architecture: str) -> Any:
     """PaddleNLP's configuration fields as ours. Fields that have no meaning for the network are left behind."""
-    family = next(name for name in _FAMILIES if architecture.startswith(name))
-    defaults = _SHARED_DEFAULTS | _FAMILY_DEFAULTS[family]
-    return LayoutLMv2Config(**{name: fields.get(name, default) for name, default in defaults.items()})
+    family, _ = _parts(architecture)
+    defaults = _SHARED_DEFAULTS | _FAMILY_DEFAULTS[_ARCHITECTURE.fullmatch(architecture)[1]]  # type: ignore[index]
+    values = {name: fields.get(name, default) for name, default in defaults.items()}
+    if family == "layoutlm":
+        values["layer_norm_eps"] = 1e-12  # PaddleNLP sets it whatever the configuration says
+    return _CONFIGS[family](**values)
+
+
+def _parts(architecture: str, origin: str | Path = "configuration") -> tuple[str, str]:
+    """Our family and task of a PaddleNLP class name."""
+    match = _ARCHITECTURE.fullmatch(architecture)
+    if match is None or (match[1], match[2]) == ("LayoutLM", "ForRelationExtraction"):
+        known = ", ".join(family + task for family in _FAMILIES for task in _TASKS)
+        raise ConfigError(f"{origin}: architecture {architecture!r} cannot be imported, it must be one of {known}")
+    return _FAMILIES[match[1]], _TASKS[match[2]]
+
+
+def _config_file(folder: Path) -> Path | None:
+    return next((folder / name for name in (CONFIG_FILE, LEGACY_CONFIG_FILE) if (folder / name).is_file()), None)
+
+
+def _published(arrays: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Class name and fields of the bare encoder that a published file holds, by names that only one family has."""
+    bare = {re.sub(_PREFIX, "", name) for name in arrays}
+    if any(name.startswith("encoder.layers.") for name in bare):
+        return "LayoutLMModel", {}
+    fields = {"use_visual_backbone": any(name.startswith(_VISUAL) for name in bare)}
+    return "LayoutXLMModel" if "visual_segment_embedding" in bare else "LayoutLMv2Model", fields
 
 
 def _flatten_legacy(tree: dict[str, Any]) -> dict[str, Any]:
@@ -149,55 +202,46 @@ def _flatten_legacy(tree: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def from_arrays(
-    arrays: Mapping[str, NDArray[Any]], config: LayoutLMv2Config, kind: type[LayoutLMv2PreTrainedModel]
-) -> PaddleImport:
+def from_arrays(arrays: Mapping[str, NDArray[Any]], config: Any, kind: type[PreTrainedModel]) -> PaddleImport:
     """Build a model from arrays in Paddle's layout.
 
     A linear layer's weight is transposed ([in, out] there). Row 0 of the word embeddings becomes zero: Paddle gives
     zeros for id 0 whatever the row holds. Every tensor must find its place: one that is missing, unknown or of another
-    shape is an error; only the known left-overs of the visual branch are skipped, and listed. `config` is not changed;
-    the numbers of labels are taken from the arrays.
+    shape is an error; only the known left-overs are skipped, and listed. `config` is not changed; the numbers of labels
+    and the sizes of the visual backbone are taken from the arrays.
 
     Raises:
-        ConfigError: see above, or `config.use_visual_backbone`.
+        ConfigError: see above.
     """
     config = copy.deepcopy(config)
-    config.add_pooler = any(name.endswith("pooler.dense.weight") for name in arrays)
-    if "classifier.bias" in arrays:
-        config.num_labels = int(arrays["classifier.bias"].shape[0])
-    if "extractor.entity_emb.weight" in arrays:
-        config.num_entity_labels = int(arrays["extractor.entity_emb.weight"].shape[0])
-    model = kind(config)
-    source = {_our_name(name, model): (name, value) for name, value in arrays.items()}
-    transposed = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    state: dict[str, torch.Tensor] = {}
-    for name, wanted in model.state_dict().items():
-        if name not in source:
-            raise ConfigError(f"the checkpoint has no tensor for {name} {list(wanted.shape)}")
-        original, value = source.pop(name)
-        value = value.T if name in transposed else value
-        if value.shape != tuple(wanted.shape):
-            raise ConfigError(f"tensor {original} gives {name} {list(value.shape)}, expected {list(wanted.shape)}")
-        state[name] = torch.from_numpy(np.array(value, dtype=np.float32))
-    skipped = sorted(original for name, (original, _) in source.items() if _is_left_over(name))
-    unknown = sorted(original for name, (original, _) in source.items() if not _is_left_over(name))
-    if unknown:
-        raise ConfigError(f"{len(unknown)} tensors have no place in {kind.__name__}: {', '.join(unknown[:8])}")
-    next(value for name, value in state.items() if name.endswith("word_embeddings.weight"))[0] = 0.0
-    model.load_state_dict(state)
-    return PaddleImport(model.eval(), skipped)
+    shapes = {name: value.shape for name, value in arrays.items()}
+    for field, value in head_sizes(shapes).items():
+        setattr(config, field, value)
+    if getattr(config, "use_visual_backbone", False):
+        backbone = {name.partition(_VISUAL)[2]: shape for name, shape in shapes.items() if _VISUAL in name}
+        config.detectron2_config_args = BackboneSize.from_shapes(backbone).to_detectron2()
+    with init.no_init_weights():  # every weight is about to be replaced, or its absence is an error
+        model = kind(config)
+    encoder = "" if kind in _ENCODERS.values() else f"{model.base_model_prefix}."
+    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    tensors = {}
+    for original, value in arrays.items():
+        name = _our_name(original, config.model_type, encoder)
+        layout = value.T if name in linear else value
+        tensors[name] = (original, torch.from_numpy(np.asarray(layout, dtype=np.float32)))
+    skipped = fit_tensors(model, tensors, encoder)
+    words: Any = model.get_input_embeddings()
+    with torch.no_grad():
+        words.weight[0] = 0.0
+    return PaddleImport(model.eval(), len(arrays) - len(skipped), skipped)
 
 
-def _our_name(name: str, model: nn.Module) -> str:
+def _our_name(name: str, family: str, encoder: str) -> str:
     """Paddle's `layoutxlm.x` (in bare pretrained files just `x`) is our `layoutlmv2.x`, heads keep their names."""
-    bare = re.sub(r"^(layoutxlm|layoutlmv2)\.", "", name)
-    if isinstance(model, LayoutLMv2Model):
-        return bare
-    if bare == name and name.split(".", 1)[0] in ("classifier", "extractor"):
+    bare = re.sub(_PREFIX, "", name)
+    if bare == name and name.split(".", 1)[0] in ("classifier", "extractor", "cls"):
         return name
-    return f"layoutlmv2.{bare}"
-
-
-def _is_left_over(name: str) -> bool:
-    return _LEFT_OVER.fullmatch(name.removeprefix("layoutlmv2.")) is not None
+    if family == "layoutlm":
+        return encoder + paddle_name(bare)
+    bare = re.sub(r"\.norm\._mean$", ".norm.running_mean", bare)
+    return encoder + re.sub(r"\.norm\._variance$", ".norm.running_var", bare)

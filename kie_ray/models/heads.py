@@ -1,4 +1,4 @@
-"""Heads on top of the token encoder: SER (a label a token) and RE (relation or not, a pair of entities).
+"""Heads on top of the token encoder: SER (a label a token), RE (relation or not, a pair of entities), masked tokens.
 
 The RE network is the biaffine decoder published with LayoutXLM (Xu et al. 2021, layoutlmft's `REDecoder`), vectorised:
 its feed-forward networks run once an entity instead of once a pair, and all pairs of a batch are scored together.
@@ -6,9 +6,12 @@ its feed-forward networks run once an entity instead of once a pair, and all pai
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.activations import ACT2FN
 
 from kie_ray.models.geometry import PAIR_FEATURES, pair_geometry
 
@@ -116,6 +119,25 @@ def _feed_forward(hidden_size: int, dropout: float) -> nn.Sequential:
         nn.ReLU(),
         nn.Dropout(dropout),
     )
+
+
+class MaskedLmHead(nn.Module):
+    """BERT's: dense, activation, LayerNorm, then the word embeddings as decoder (tied by the model) and a bias.
+
+    Args:
+        config: gives hidden_size, hidden_act, layer_norm_eps, vocab_size.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Float [N, H] -> [N, vocab_size]."""
+        return self.decoder(self.LayerNorm(self.activation(self.dense(hidden))))
 
 
 def entity_states(hidden: Tensor, occurrences: Tensor, count: int) -> Tensor:

@@ -116,7 +116,8 @@ def read_pdparams(file: str | Path) -> dict[str, NDArray[Any]]:
         if not isinstance(tree, dict):
             raise pickle.UnpicklingError(f"it holds a {type(tree).__name__}, expected a dict of arrays")
         tree.pop(NAME_MAP_KEY, None)
-        return {name: _array(name, value) for name, value in tree.items()}
+        # one array after the other, so that a file of gigabytes is not in memory twice
+        return {name: _array(name, tree.pop(name)) for name in list(tree)}
     except Exception as error:  # a damaged pickle raises nearly anything
         raise ConfigError(f"{path} is not a readable .pdparams file: {error}") from error
 

@@ -59,11 +59,16 @@ def spatial_bias(
     """
     heads, bins = weight_x.shape
     table = bucket_table(max_coordinate, bins, max_distance).to(x.device)
-    bucket_x = table[x[:, None, :] - x[:, :, None] + max_coordinate]
-    bucket_y = table[y[:, None, :] - y[:, :, None] + max_coordinate]
+    # In place where possible: these arrays are bigger than the caches, and a new one costs more than its arithmetic.
+    buckets = table.index_select(0, _differences(x, max_coordinate)).mul_(bins)
+    buckets.add_(table.index_select(0, _differences(y, max_coordinate)))
     joint = (weight_x[:, :, None] + weight_y[:, None, :]).view(heads, bins * bins)
-    picked = joint.index_select(1, (bucket_x * bins + bucket_y).flatten())
-    return picked.view(heads, *bucket_x.shape).transpose(0, 1)
+    return joint.index_select(1, buckets).view(heads, *x.shape, x.shape[1]).transpose(0, 1)
+
+
+def _differences(values: Tensor, offset: int) -> Tensor:
+    """int64 [B, L] -> key minus query plus `offset`, int64 [B * L * L]."""
+    return (values[:, None, :] - values[:, :, None]).add_(offset).flatten()
 
 
 def attention_mask_bias(mask: Tensor | None, bias: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -71,7 +76,7 @@ def attention_mask_bias(mask: Tensor | None, bias: Tensor | None, dtype: torch.d
 
     Args:
         mask: [B, L], 0 for padding; None when nothing is padded.
-        bias: float [B or 1, heads, L, L] or None.
+        bias: float [B or 1, heads, L, L] or None; it may be changed in place.
 
     Returns:
         [B, heads, L, L] or [B, 1, 1, L] in `dtype`, or None when there is nothing to add.
@@ -81,4 +86,5 @@ def attention_mask_bias(mask: Tensor | None, bias: Tensor | None, dtype: torch.d
     padded = (mask == 0)[:, None, None, :]
     if bias is None:
         bias = torch.zeros(padded.shape, dtype=dtype, device=mask.device)
-    return bias.to(dtype).masked_fill(padded, torch.finfo(dtype).min)
+    bias, lowest = bias.to(dtype), torch.finfo(dtype).min
+    return bias.masked_fill_(padded, lowest) if len(bias) == len(mask) else bias.masked_fill(padded, lowest)

@@ -5,161 +5,37 @@ PaddleNLP raises on pages without candidates; there ours must give no pair and a
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from kie_ray.decoding.re import candidate_pairs
-from kie_ray.models.from_paddle import from_arrays, load_paddle, make_config
-from kie_ray.models.layoutlmv2 import KieOutput, LayoutLMv2ForRe
+from tests.parity import paddle_re
 
-VARIANTS = ("relpos", "plain")
-SOURCES = ("saved_paddlenlp252", "saved_paddlenlp281", "weights.npz")
-QUESTION, ANSWER = 1, 2
+FOLDERS = ("paddle_vi_re/relpos", "paddle_vi_re/plain")
 EMPTY_CASES = ("no_pairs", "two_entities", "two_entities_512rows")
-NAMES = ("HEADER", "QUESTION", "ANSWER")
-DUMMY_BELOW = 3
-"""Both references replace a page of fewer entities by dummies: it then has no candidate, even with one Q and one A."""
-
-
-def candidates(labels: Tensor, min_entities: int = 0) -> Tensor:
-    """Our candidates of one page, int64 [P, 2]; none on a page of fewer than `min_entities`."""
-    names = [NAMES[label] for label in labels.tolist()] if len(labels) >= min_entities else []
-    return torch.from_numpy(candidate_pairs(names))
-
-
-def load(folder: Path, source: str) -> LayoutLMv2ForRe:
-    if source == "weights.npz":
-        fields: dict[str, Any] = json.loads((folder / "meta_252.json").read_text())["config"]
-        with np.load(folder / source) as arrays:
-            config = make_config(fields, "LayoutXLMForRelationExtraction")
-            model = from_arrays(dict(arrays), config, LayoutLMv2ForRe).model
-    else:
-        model = load_paddle(folder / source).model
-    assert isinstance(model, LayoutLMv2ForRe)
-    return model
-
-
-def tensors(file: Path) -> dict[str, Tensor]:
-    with np.load(file) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-
-
-def rows(table: Tensor) -> Tensor:
-    """The used rows of a padded table whose row 0 holds their count."""
-    return table[1 : 1 + int(table[0, 0])]
-
-
-def run(model: LayoutLMv2ForRe, case: dict[str, Tensor], min_entities: int = 0) -> tuple[KieOutput, Tensor, Tensor]:
-    """Output, pairs [P, 2] (index within their page) and page of each pair, all pages of the case in one call."""
-    tokens, labels, pairs, targets, pages, first = [], [], [], [], [], 0
-    for page, entities in enumerate(map(rows, case["entities"])):
-        gold = {tuple(pair) for pair in rows(case["relations"][page]).tolist()}
-        found = candidates(entities[:, 2], min_entities)
-        tokens.append(torch.stack([torch.full_like(entities[:, 0], page), entities[:, 0]], dim=-1))
-        labels.append(entities[:, 2])
-        pairs.append(found + first)
-        targets.append(torch.tensor([int(tuple(pair) in gold) for pair in found.tolist()], dtype=torch.int64))
-        pages.append(torch.full((len(found),), page))
-        first += len(entities)
-    page_of = torch.cat(pages)
-    output = model(
-        case["input_ids"],
-        case["bbox"],
-        case["attention_mask"],
-        case["token_type_ids"],
-        entity_tokens=torch.cat(tokens),
-        entity_labels=torch.cat(labels),
-        pairs=torch.cat(pairs),
-        pair_labels=torch.cat(targets),
-    )
-    starts = torch.tensor([0, *(len(item) for item in tokens)]).cumsum(0)
-    return output, torch.cat(pairs) - starts[page_of][:, None], page_of
 
 
 @pytest.mark.parametrize("case_name", ["main", "infer_all_pairs"])
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_pairs_logits_and_loss(fixtures_dir: Path, variant: str, source: str, case_name: str) -> None:
-    folder = fixtures_dir / "paddle_vi_re" / variant
-    case = tensors(folder / f"{case_name}.npz")
-    with torch.inference_mode():
-        output, pairs, page_of = run(load(folder, source), case)
-    assert output.re_logits is not None
-    assert output.re_loss is not None
-    for page, entities in enumerate(map(rows, case["entities"])):
-        ours = dict(
-            zip(map(tuple, pairs[page_of == page].tolist()), output.re_logits[page_of == page].tolist(), strict=True)
-        )
-        theirs = dict(
-            zip(map(tuple, case[f"pairs_{page}"][:, :2].tolist()), case[f"pair_logits_{page}"].tolist(), strict=True)
-        )
-        assert ours.keys() == theirs.keys()
-        for pair, logits in theirs.items():
-            assert ours[pair] == pytest.approx(logits, abs=1e-4)
-        predicted = {pair for pair, logits in ours.items() if logits[1] > logits[0]}
-        assert predicted == decoded(case[f"pred_relations_{page}"], entities)
-    assert float(output.re_loss) == pytest.approx(float(case["loss"]), abs=1e-4)
+@pytest.mark.parametrize("source", paddle_re.SOURCES)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_pairs_logits_and_loss(fixtures_dir: Path, folder: str, source: str, case_name: str) -> None:
+    paddle_re.check_pairs(fixtures_dir / folder, source, case_name)
 
 
-def decoded(table: Tensor, entities: Tensor) -> set[tuple[int, int]]:
-    """Head and tail of PaddleNLP's prediction blocks of 7 rows; their spans and labels must be the entities'."""
-    found = set()
-    for head, head_span, head_label, tail, tail_span, tail_label, kind in table.tolist():
-        assert kind[0] == 1
-        assert [*head_span, head_label[0]] == entities[head[0]].tolist()
-        assert [*tail_span, tail_label[0]] == entities[tail[0]].tolist()
-        found.add((head[0], tail[0]))
-    return found
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_hidden_states_of_text_positions(fixtures_dir: Path, variant: str) -> None:
-    folder = fixtures_dir / "paddle_vi_re" / variant
-    case = tensors(folder / "main.npz")
-    names = ("input_ids", "bbox", "attention_mask", "token_type_ids")
-    with torch.inference_mode():
-        kept = load(folder, "weights.npz").layoutlmv2(*(case[name] for name in names), output_hidden_states=True)
-    used, length = case["attention_mask"] != 0, case["input_ids"].shape[1]
-    ours = kept.hidden_states[1:]  # theirs are the layers' outputs, without the embedding's
-    assert len(ours) == case["hidden_states"].shape[1]
-    for layer, states in enumerate(ours):
-        theirs = case["hidden_states"][:, layer, :length]
-        torch.testing.assert_close(states[used], theirs[used], atol=1e-4, rtol=0)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_hidden_states_of_text_positions(fixtures_dir: Path, folder: str) -> None:
+    paddle_re.check_hidden_states(fixtures_dir / folder)
 
 
 @pytest.mark.parametrize("case_name", EMPTY_CASES)
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_pages_on_which_the_reference_raises(fixtures_dir: Path, variant: str, case_name: str) -> None:
-    """With the reference's rule (more than two entities) there is no pair, and a loss that can still be trained on."""
-    folder = fixtures_dir / "paddle_vi_re" / variant
-    model = load(folder, "weights.npz").train()
-    output, pairs, _ = run(model, tensors(folder / f"{case_name}_inputs_only.npz"), min_entities=DUMMY_BELOW)
-    assert pairs.shape == (0, 2)
-    assert output.re_logits is not None
-    assert output.re_logits.shape == (0, 2)
-    assert output.loss is not None
-    assert output.loss.item() == 0.0
-    output.loss.backward()
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    assert gradients
-    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_pages_on_which_the_reference_raises(fixtures_dir: Path, folder: str, case_name: str) -> None:
+    paddle_re.check_page_on_which_the_reference_raises(fixtures_dir / folder, case_name)
 
 
 @pytest.mark.parametrize("case_name", EMPTY_CASES)
-def test_by_default_one_question_and_one_answer_are_a_candidate(fixtures_dir: Path, case_name: str) -> None:
-    """No pair is invented, and none is lost either: exactly the questions times the answers of the page."""
-    folder = fixtures_dir / "paddle_vi_re" / "plain"
-    case = tensors(folder / f"{case_name}_inputs_only.npz")
-    labels = [entities[:, 2] for entities in map(rows, case["entities"])]
-    expected = sum(int((page == QUESTION).sum() * (page == ANSWER).sum()) for page in labels)
-    with torch.inference_mode():
-        output, pairs, _ = run(load(folder, "weights.npz"), case)
-    assert len(pairs) == expected
-    assert output.loss is not None
-    assert bool(torch.isfinite(output.loss))
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_by_default_a_question_and_an_answer_are_a_candidate(
+    fixtures_dir: Path, folder: str, case_name: str
+) -> None:
+    paddle_re.check_default_candidates(fixtures_dir / folder, case_name)

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from kie_ray.models.from_paddle import PaddleImport, from_arrays, load_paddle, make_config
-from kie_ray.models.layoutlmv2 import LayoutLMv2ForSer, ser_loss
+from kie_ray.models.kie_model import ser_loss
+from kie_ray.models.layoutlmv2 import LayoutLMv2ForSer
+from tests.parity.recorded import tensors
 
 VARIANTS = ("relpos", "plain", "fastqkv")
 CASES = ("main", "with_id0", "seq512")
@@ -24,11 +26,6 @@ def load(folder: Path, source: str) -> PaddleImport:
     fields: dict[str, Any] = json.loads((folder / "meta_252.json").read_text())["config"]
     with np.load(folder / source) as arrays:
         return from_arrays(dict(arrays), make_config(fields, "LayoutXLMForTokenClassification"), LayoutLMv2ForSer)
-
-
-def tensors(file: Path) -> dict[str, torch.Tensor]:
-    with np.load(file) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 
 @pytest.mark.parametrize("source", SOURCES)

@@ -1,6 +1,6 @@
 """Our encoding against PaddleOCR's, recorded: every tokenizer case, reading order, encoded page.
 
-Left out: `image_pre.npz` (no model here takes the image) and the token ids of BERT WordPiece, which only LayoutLM and
+`image_pre.npz` is read by `test_page_image.py`. Left out: the token ids of BERT WordPiece, which only LayoutLM and
 LayoutLMv2 use; the recordings hold none.
 """
 

@@ -115,7 +115,7 @@ def test_too_small_a_vocabulary_is_refused() -> None:
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"holds neither sentencepiece.bpe.model nor tokenizer.json"):
+    with pytest.raises(ConfigError, match=r"holds neither sentencepiece.bpe.model, tokenizer.json nor vocab.txt"):
         load_tokenizer(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"tokenizer\.json is not"):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kie_ray.models.layoutlmv2 import LayoutLMv2Config
+from kie_ray.models.resnext_fpn import BackboneSize
 
 
 def small_config(**changes: Any) -> LayoutLMv2Config:
@@ -25,6 +26,23 @@ def small_config(**changes: Any) -> LayoutLMv2Config:
         "initializer_range": 0.2,  # far from the linear regime, so that a wrong mask or bias shows
     }
     return LayoutLMv2Config(**(fields | changes))
+
+
+def visual_config(**changes: Any) -> LayoutLMv2Config:
+    """A model that sees the page, through the smallest backbone that has every part."""
+    size = BackboneSize(depth=50, groups=2, width_per_group=2, stem_channels=4, res2_channels=8, fpn_channels=6)
+    fields: dict[str, Any] = {
+        "use_visual_backbone": True,
+        "detectron2_config_args": size.to_detectron2(),
+        "image_feature_pool_shape": [7, 7, 6],
+    }
+    return small_config(**(fields | changes))
+
+
+def images(pages: int = 2, seed: int = 0) -> Tensor:
+    """BGR pixels, float [pages, 3, 224, 224]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (pages, 3, 224, 224), generator=generator).float()
 
 
 def inputs(batch: int = 2, length: int = 20, seed: int = 0) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_info import BundleError, BundleInfo, default_bundle_path
 from kie_ray.models.bundle_models import load_models, save_bundle
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForKie, LayoutLMv2ForRe, LayoutLMv2ForSer
-from tests.kie_ray.models.model_samples import entities, inputs, small_config
+from tests.kie_ray.models.model_samples import entities, images, inputs, small_config, visual_config
 
 LABELS = ["OTHER", "QUESTION", "ANSWER", "HEADER"]
 
@@ -177,6 +177,7 @@ def test_bundle_json_that_is_no_bundle_json(saved: Bundle, raw: bytes) -> None:
         ({"entity_labels": ["QUESTION", "ANSWER"]}, "RE head has 3 entity labels"),
         ({"relation_pairs": [["KEY", "ANSWER"]]}, r"relation_pairs name \['KEY'\]"),
         ({"max_tokens": 65}, "max_tokens is 65, the model has 64 positions"),
+        ({"image": "bgr"}, "image is 'bgr' in bundle.json, but no model sees the page's pixels"),
     ],
 )
 def test_info_and_weights_must_agree(
@@ -188,6 +189,43 @@ def test_info_and_weights_must_agree(
     edit(saved, lambda tree: tree.update(change))
     with pytest.raises(BundleError, match=message):
         load_models(Bundle.load(saved.path))
+
+
+def test_a_model_that_sees_the_page(tmp_path: Path, tokenizer: SubwordTokenizer) -> None:
+    torch.manual_seed(0)
+    model = LayoutLMv2ForKie(visual_config()).eval()
+    with pytest.raises(BundleError, match=r"image is 'none' in bundle\.json, but the model sees the page's pixels"):
+        save_bundle(tmp_path / "new", info(), tokenizer, {"kie": model}, "card")
+    loaded = load_models(save_bundle(tmp_path / "new", info(image="paddle"), tokenizer, {"kie": model}, "card")).ser
+    assert loaded is not None
+    with torch.inference_mode():
+        expected = model(**inputs(), image=images()).ser_logits
+        assert torch.equal(loaded(**inputs(), image=images()).ser_logits, expected)
+
+
+def test_one_of_two_models_may_see_the_page(tmp_path: Path, tokenizer: SubwordTokenizer) -> None:
+    models = {"ser": LayoutLMv2ForSer(visual_config()), "re": LayoutLMv2ForRe(small_config())}
+    bundle = save_bundle(tmp_path / "mixed", info(image="bgr"), tokenizer, models, "card")
+    loaded = load_models(bundle)
+    assert loaded.ser is not None
+    assert loaded.re is not None
+    assert [loaded.ser.uses_image, loaded.re.uses_image] == [True, False]
+    alone = load_models(bundle, tasks=["re"])
+    assert alone.re is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"model_type": "bert"}', "config.json: model_type 'bert' is no known family"),
+        ("{}", "config.json does not say which model this is: KeyError"),
+        ("{", "config.json does not say which model this is: JSONDecodeError"),
+    ],
+)
+def test_a_configuration_of_no_known_model(saved: Bundle, text: str, message: str) -> None:
+    (saved.path / "kie" / "config.json").write_text(text)
+    with pytest.raises(BundleError, match=message):
+        load_models(Bundle.load(saved.path, verify=False))
 
 
 def test_weights_that_do_not_fit_the_configuration(saved: Bundle) -> None:

@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from kie_ray.errors import ConfigError
+from kie_ray.models import from_paddle
 from kie_ray.models.encoder import LayoutLMv2Model
 from kie_ray.models.from_paddle import from_arrays, load_paddle, read_paddle_config
+from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForSer, LayoutLMModel
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForRe, LayoutLMv2ForSer
 from tests.kie_ray.models.model_samples import inputs, small_config
 
@@ -98,6 +100,12 @@ def test_every_tensor_must_find_its_place(ser: LayoutLMv2ForSer) -> None:
             LayoutLMv2ForSer,
             {"vocab_size": 77, "hidden_dropout_prob": 0.3, "use_visual_backbone": True},
         ),
+        (
+            "config.json",
+            {"architectures": ["LayoutLMForTokenClassification"], "vocab_size": 77, "layer_norm_eps": 1e-5},
+            LayoutLMForSer,
+            {"vocab_size": 77, "max_position_embeddings": 512, "pad_token_id": 0, "layer_norm_eps": 1e-12},
+        ),
     ],
 )
 def test_configurations(tmp_path: Path, file: str, tree: dict[str, Any], kind: type, expected: dict[str, Any]) -> None:
@@ -111,6 +119,7 @@ def test_configurations(tmp_path: Path, file: str, tree: dict[str, Any], kind: t
     ("raw", "message"),
     [
         ('{"architectures": ["ErnieForTokenClassification"]}', "'ErnieForTokenClassification' cannot be imported"),
+        ('{"architectures": ["LayoutLMForRelationExtraction"]}', "'LayoutLMForRelationExtraction' cannot be imported"),
         ('{"architectures": []}', "is not a PaddleNLP configuration"),
         ("{", "is not a PaddleNLP configuration"),
         ("[]", "is not a PaddleNLP configuration"),
@@ -123,11 +132,88 @@ def test_configurations_that_cannot_be_imported(tmp_path: Path, raw: str, messag
 
 
 def test_incomplete_directories(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"neither config\.json nor model_config\.json"):
+    with pytest.raises(ConfigError, match=r"neither config\.json nor model_config\.json: not a saved PaddleNLP model$"):
+        load_paddle(tmp_path)
+    (tmp_path / "best_accuracy").mkdir()
+    (tmp_path / "best_accuracy" / "model_state.pdparams").touch()
+    with pytest.raises(ConfigError, match=r"not a saved PaddleNLP model; .*best_accuracy looks like one"):
         load_paddle(tmp_path)
     (tmp_path / "config.json").write_text('{"architectures": ["LayoutXLMModel"], "use_visual_backbone": true}')
     with pytest.raises(ConfigError, match=r"model_state\.pdparams does not exist"):
         load_paddle(tmp_path)
     (tmp_path / "model_state.pdparams").write_bytes(pickle.dumps({"a": np.zeros(1)}, 4))
-    with pytest.raises(ConfigError, match="use_visual_backbone: true is not supported"):
+    with pytest.raises(ConfigError, match="of the visual backbone"):
         load_paddle(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("visual_segment_embedding", {"model_type": "layoutlmv2", "vocab_size": 250002, "fast_qkv": False}),
+        ("encoder.rel_pos_bias.weight", {"model_type": "layoutlmv2", "vocab_size": 30522, "fast_qkv": True}),
+        ("layoutlm.encoder.layers.0.norm1.bias", {"model_type": "layoutlm", "vocab_size": 30522}),
+    ],
+)
+def test_a_published_encoder_without_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, expected: dict[str, Any]
+) -> None:
+    """PaddleNLP's own directory of a published encoder holds weights alone: the base size is the only one there is."""
+    seen: list[Any] = []
+    monkeypatch.setattr(from_paddle, "from_arrays", lambda arrays, config, kind: seen.append((config, kind)))
+    (tmp_path / "model_state.pdparams").write_bytes(pickle.dumps({name: np.zeros(768, np.float32)}, 4))
+    load_paddle(tmp_path)
+    ((config, kind),) = seen
+    assert kind is (LayoutLMModel if expected["model_type"] == "layoutlm" else LayoutLMv2Model)
+    assert {field: getattr(config, field) for field in expected} == expected
+    assert not getattr(config, "use_visual_backbone", False)
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (768, 12, 12)
+
+
+def layoutlm_arrays(model: LayoutLMForSer) -> dict[str, NDArray[Any]]:
+    """A LayoutLM as PaddleNLP names it, whose encoder is Paddle's `nn.TransformerEncoder`."""
+    renamed = {
+        "attention.self.query": "self_attn.q_proj",
+        "attention.self.key": "self_attn.k_proj",
+        "attention.self.value": "self_attn.v_proj",
+        "attention.output.dense": "self_attn.out_proj",
+        "attention.output.LayerNorm": "norm1",
+        "intermediate.dense": "linear1",
+        "output.dense": "linear2",
+        "output.LayerNorm": "norm2",
+        "embeddings.LayerNorm": "embeddings.layer_norm",
+        "encoder.layer.": "encoder.layers.",
+    }
+    arrays = {}
+    for name, value in paddle_arrays(model).items():
+        for ours, theirs in renamed.items():
+            name = name.replace(ours, theirs)
+        arrays[name] = value
+    return arrays
+
+
+def test_layoutlm_from_a_saved_directory(tmp_path: Path) -> None:
+    fields = {
+        "vocab_size": 200,
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "max_position_embeddings": 64,
+    }
+    torch.manual_seed(4)
+    theirs = LayoutLMForSer(LayoutLMConfig(**fields, num_labels=7, initializer_range=0.2)).eval()
+    arrays = layoutlm_arrays(theirs)
+    assert "layoutlm.encoder.layers.1.self_attn.q_proj.weight" in arrays
+    assert "layoutlm.encoder.layers.0.linear2.bias" in arrays
+    extra = {"layoutlm.embeddings.position_ids": np.arange(64)[None]}
+    (tmp_path / "model_state.pdparams").write_bytes(pickle.dumps(arrays | extra, 4))
+    tree = {"init_class": "LayoutLMForTokenClassification", "num_classes": 7, "layer_norm_eps": 1e-5}
+    tree["init_args"] = [{"init_class": "LayoutLMModel", **fields}]
+    (tmp_path / "model_config.json").write_text(json.dumps(tree))
+    found = load_paddle(tmp_path)
+    assert isinstance(found.model, LayoutLMForSer)
+    assert found.skipped == list(extra)
+    assert found.model.config.layer_norm_eps == 1e-12, "PaddleNLP sets it whatever the file says"
+    assert not found.model.layoutlm.embeddings.word_embeddings.weight[0].any()
+    with torch.inference_mode():
+        torch.testing.assert_close(found.model(**inputs()).ser_logits, theirs(**inputs()).ser_logits)

@@ -10,13 +10,12 @@ import torch
 from torch.nn import functional as F
 
 from kie_ray.errors import ConfigError
+from kie_ray.models.kie_model import KieModel, ser_loss
 from kie_ray.models.layoutlmv2 import (
-    KieModel,
     LayoutLMv2ForKie,
     LayoutLMv2ForMaskedLm,
     LayoutLMv2ForRe,
     LayoutLMv2ForSer,
-    ser_loss,
 )
 from tests.kie_ray.models.model_samples import entities, inputs, small_config
 
@@ -191,7 +190,6 @@ def test_ser_loss_counts_unmasked_labelled_tokens() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"use_visual_backbone": True}, "use_visual_backbone"),
         ({"shape_size": 9}, "4 \\* coordinate_size \\+ 2 \\* shape_size is 50"),
         ({"num_attention_heads": 5}, "num_attention_heads 5"),
     ],
