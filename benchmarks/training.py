@@ -41,8 +41,8 @@ config = load_settings(TrainConfig, {recipe!r})
 trainer = Trainer(config, load_corpus(config))
 (phase,) = trainer.phases
 batches = []
-for trainer.step in range(phase.steps):
-    ((batch,), _) = trainer.next_batch(phase)
+for step in range(phase.steps):
+    (batch,) = trainer.stream.take(step).pieces
     batches.append((batch, LossCounts.of(batch_counts(batch))))
 module = trainer.objective.train()
 optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=True)

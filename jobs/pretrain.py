@@ -14,7 +14,7 @@ from jobs.train import run
 
 
 def main(argv: list[str] | None = None) -> int:
-    description = "Masked language modelling over text and layout, with Ray Train."
+    description = "Masked language modelling over text, layout and, for models that see them, page images."
     return run(argv, "pretrain.py", description, "pretrain.yaml", "runs/pretrain")
 
 

@@ -27,7 +27,7 @@ from kie_ray.training.checkpoints import CheckpointStore
 from kie_ray.training.config import TrainConfig
 from kie_ray.training.corpus import Corpus, check_sources, load_corpus
 from kie_ray.training.results import write_results
-from kie_ray.training.start import check_start
+from kie_ray.training.start import check_start, image_kind
 from kie_ray.training.trainer import Trainer
 from kie_ray.training.watch import METRICS_FILE, RunLog
 from pipelines.cluster import connect
@@ -69,6 +69,8 @@ def train(config: TrainConfig, output: str, *, resume: bool = False) -> TrainRes
         _check_same(yaml.safe_load(read_text(join(output, RECIPE_FILE))), config, output)
     check_start(config)
     _tell_left_out(check_sources(config))
+    if image_kind(config) != "none":
+        _tell_images(config)
     recipe = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(join(output, RECIPE_FILE), recipe)
     started_here = connect(min_cpus=config.workers + 1)
@@ -199,9 +201,12 @@ def _model_folder(config: TrainConfig) -> str:
 
 def _check_same(earlier: Any, config: TrainConfig, output: str) -> None:
     """A resumed run may be longer or slower, but its model and pages must be those of the checkpoint."""
-    now = config.model_dump(mode="json")
+    try:
+        known = TrainConfig.model_validate(earlier)  # an older version's recipe lacks what is new
+    except ValueError as error:
+        raise ConfigError(f"{join(output, RECIPE_FILE)} is no recipe: {' '.join(str(error).split())}") from error
     for name in _SHAPING:
-        if not isinstance(earlier, dict) or earlier.get(name) != now[name]:
+        if getattr(known, name) != getattr(config, name):
             raise ConfigError(
                 f"{output} holds a run with another {name!r}; --resume needs the same, or another --output"
             )
@@ -212,3 +217,11 @@ def _tell_left_out(corpus: Corpus) -> None:
         print(f"{len(corpus.left_out)} items of the annotations are in no training page:")
         for reason in corpus.left_out[:10]:
             print(f"  {reason}")
+
+
+def _tell_images(config: TrainConfig) -> None:
+    print("the model sees page images: they are read at the start of every worker and kept, 150 kB a page")
+    left_off = ("jitter", "value_swap", "digit_swap", "crop")
+    asked = [name for name in left_off if any(getattr(phase.augment, name) for phase in config.phases)]
+    if asked:
+        print(f"  no image would show augment.{', augment.'.join(asked)}: left off")

@@ -10,6 +10,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from kie_ray.encoding.page_image import IMAGE_SIZE
 from kie_ray.records import Line, Link, Page
 from kie_ray.training.config import AugmentConfig
 
@@ -36,7 +41,12 @@ class ValuePool:
 
 
 def augment_page(page: Page, config: AugmentConfig, pool: ValuePool, rng: random.Random) -> Page:
-    """A changed copy of `page`: cropped, scaled, shifted, jittered, with other values and digits."""
+    """A changed copy of `page`: cropped, scaled, shifted, jittered, with other values and digits.
+
+    A page with `pixels` is scaled and shifted only, together with its image: no image shows the other changes.
+    """
+    if page.pixels is not None:
+        return _moved_with_image(page, page.pixels, config, rng)
     lines = [replace(line) for line in page.lines]
     links = page.links
     if rng.random() < config.crop and len(lines) > 8:
@@ -56,6 +66,24 @@ def augment_page(page: Page, config: AugmentConfig, pool: ValuePool, rng: random
         if rng.random() < config.digit_swap:
             line.text = "".join(rng.choice("0123456789") if c.isdecimal() else c for c in line.text)
     return replace(page, lines=lines, links=links)
+
+
+def _moved_with_image(page: Page, pixels: NDArray[np.uint8], config: AugmentConfig, rng: random.Random) -> Page:
+    scale_x, scale_y = (1 + rng.uniform(-config.scale, config.scale) for _ in range(2))
+    shift_x, shift_y = (rng.uniform(-config.shift, config.shift) / 1000 for _ in range(2))
+    lines = []
+    for line in page.lines:
+        points = [
+            value * scale_y + shift_y * page.height if i % 2 else value * scale_x + shift_x * page.width
+            for i, value in enumerate(line.points)
+        ]
+        lines.append(replace(line, points=tuple(points)))
+    # Pillow wants the place in the old image of a place in the new one.
+    back = (1 / scale_x, 0, -shift_x * IMAGE_SIZE / scale_x, 0, 1 / scale_y, -shift_y * IMAGE_SIZE / scale_y)
+    moved = Image.fromarray(pixels).transform(
+        (IMAGE_SIZE, IMAGE_SIZE), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR, fillcolor=(255, 255, 255)
+    )
+    return replace(page, lines=lines, pixels=np.array(moved))
 
 
 def _crop(lines: list[Line], links: list[Link], rng: random.Random) -> tuple[list[Line], list[Link]]:

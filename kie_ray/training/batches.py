@@ -18,22 +18,32 @@ from torch import Tensor
 
 from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window
 from kie_ray.encoding.batching import IGNORED_LABEL, collate, padded_length
+from kie_ray.encoding.page_image import ImageKind, model_images
 from kie_ray.records import OTHER, Page
+from kie_ray.training.alignment import PageImages, hide_regions
 from kie_ray.training.config import AugmentConfig
 
 PADDING_WASTE = 0.08
 """Share of padding that a group of windows may have; a window that would exceed it starts a group of its own."""
 
-_PAD_TO = 8
+PAD_TO = 8
+"""Windows are padded to a multiple of so many tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class WindowGroup:
-    """Windows padded to one length: int64 [W, T], [W, T, 4], [W, T]."""
+    """Windows padded to one length: int64 [W, T], [W, T, 4], [W, T]; `pages` int64 [W], the page of each."""
 
     input_ids: Tensor
     bbox: Tensor
     attention_mask: Tensor
+    pages: Tensor
+
+    def to(self, device: torch.device) -> WindowGroup:
+        """The same on `device`."""
+        return WindowGroup(
+            self.input_ids.to(device), self.bbox.to(device), self.attention_mask.to(device), self.pages.to(device)
+        )
 
 
 @dataclass(slots=True)
@@ -43,6 +53,7 @@ class TrainBatch:
     `ser_targets`, `mlm_targets`: int64 [N]. `occurrences`: int64 [K, 2] (token, entity), an entity's first token in
     each window that holds it. `entity_labels`, `entity_order`: int64 [E]; `entity_boxes`: float32 [E, 4] in 0..1000.
     `pairs`: int64 [P, 2]; `pair_targets`, `pair_tails`, `pair_pages`: int64 [P]. `num_tails`: A. `num_pages`: pages.
+    `images`: of the pages, where the model sees them.
     """
 
     groups: tuple[WindowGroup, ...]
@@ -58,6 +69,7 @@ class TrainBatch:
     pair_pages: Tensor
     num_tails: int
     num_pages: int
+    images: PageImages | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -73,11 +85,8 @@ class TrainBatch:
         moved: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)
-            moved[item.name] = value.to(device) if isinstance(value, Tensor) else value
-        moved["groups"] = tuple(
-            WindowGroup(group.input_ids.to(device), group.bbox.to(device), group.attention_mask.to(device))
-            for group in self.groups
-        )
+            moved[item.name] = value.to(device) if isinstance(value, Tensor | PageImages) else value
+        moved["groups"] = tuple(group.to(device) for group in self.groups)
         return TrainBatch(**moved)
 
 
@@ -88,8 +97,15 @@ def build_batch(
     relation_pairs: Sequence[tuple[str, str]],
     augment: AugmentConfig,
     rng: random.Random,
+    image: ImageKind = "none",
+    matched: Sequence[bool] | None = None,
 ) -> TrainBatch:
-    """Encode gold pages into a batch; the cuts of long pages fall elsewhere each time."""
+    """Encode gold pages into a batch; the cuts of long pages fall elsewhere each time.
+
+    Args:
+        image: how a page becomes the model's image; all pages then have `pixels`.
+        matched: whether a page has its own image, see `kie_ray.training.alignment.mismatch`; None: all have.
+    """
     encoded = [
         encoder.encode(page, True, token_ids=ids, offset=rng.randrange(1, encoder.max_tokens), page_number=number)
         for number, (page, ids) in enumerate(zip(pages, encoder.tokenize(pages), strict=True))
@@ -102,8 +118,15 @@ def build_batch(
     order = [index for group in chosen for index in group]
     groups = []
     for group in chosen:
-        batch = collate([windows[index] for index in group], encoder.tokenizer.pad_id, _PAD_TO)
-        groups.append(WindowGroup(batch.input_ids, batch.bbox, batch.attention_mask))
+        batch = collate([windows[index] for index in group], encoder.tokenizer.pad_id, PAD_TO)
+        groups.append(WindowGroup(batch.input_ids, batch.bbox, batch.attention_mask, batch.page))
+    images: PageImages | None = None
+    if image != "none":
+        own = [True] * len(pages) if matched is None else matched
+        mask_id = encoder.tokenizer.mask_id
+        hidden = hide_regions(pages, own, encoded, windows, mlm_targets, mask_id, augment.line_cover, rng)
+        covered = _flat([hidden[1][index] for index in order])
+        images = PageImages(model_images(hidden[0], image), covered, torch.tensor(own, dtype=torch.int64))
     return TrainBatch(
         groups=tuple(groups),
         ser_targets=_flat([windows[index].labels for index in order]),
@@ -118,6 +141,7 @@ def build_batch(
         pair_pages=candidates.pages,
         num_tails=candidates.num_tails,
         num_pages=len(pages),
+        images=images,
     )
 
 
@@ -129,9 +153,9 @@ def group_windows(lengths: Sequence[int], waste: float = PADDING_WASTE) -> list[
     groups: list[list[int]] = []
     used = 0
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        size = padded_length(lengths[index], _PAD_TO)
+        size = padded_length(lengths[index], PAD_TO)
         if groups:
-            longest = padded_length(lengths[groups[-1][0]], _PAD_TO)
+            longest = padded_length(lengths[groups[-1][0]], PAD_TO)
             computed = longest * (len(groups[-1]) + 1)
             if computed - used - size <= waste * computed:
                 groups[-1].append(index)

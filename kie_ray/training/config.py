@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from kie_ray.config import Settings
+from kie_ray.encoding.page_image import ImageKind
+from kie_ray.training.model_config import ModelConfig
 
 ScheduleName = Literal["linear", "paddle_linear", "constant", "cosine"]
 """Names of `kie_ray.training.schedule.SCHEDULES`."""
@@ -25,54 +27,33 @@ class SourceConfig(Settings):
         description="label file or XFUND json (paddleocr), json export (label_studio), folder with annotations/ and "
         "images/ (funsd), or OUTPUT of the batch job (extracted: lines as OCR read them, without labels)",
     )
-    images: str = Field("", description="folder of the page images (paddleocr, label_studio); only headers are read")
+    images: str = Field(
+        "", description="folder of the page images (paddleocr, label_studio); pixels are read for models that see them"
+    )
     pages: int = Field(
         0, ge=0, description="synthetic: how many distinct pages; others: so many drawn by the seed, 0 all"
     )
     language: Literal["zh", "en", "mixed"] = Field("mixed", description="synthetic: language of the forms")
 
 
-class ModelConfig(Settings):
-    """Size of a VI-LayoutXLM that starts from random weights."""
-
-    hidden_size: int = 256
-    num_hidden_layers: int = 6
-    num_attention_heads: int = 8
-    intermediate_size: int = 1024
-    coordinate_size: int = 44
-    shape_size: int = 40
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.0
-    has_relative_attention_bias: bool = True
-    has_spatial_attention_bias: bool = True
-    rel_pos_bins: int = 32
-    max_rel_pos: int = 128
-    rel_2d_pos_bins: int = 64
-    max_rel_2d_pos: int = 256
-    relation_geometry: int = Field(
-        64, ge=0, description="width of the pair-geometry network of the RE head, 0 for none"
-    )
-
-    @model_validator(mode="after")
-    def _widths_agree(self) -> ModelConfig:
-        if 4 * self.coordinate_size + 2 * self.shape_size != self.hidden_size:
-            raise ValueError("4 * coordinate_size + 2 * shape_size must equal hidden_size")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError("hidden_size must be a multiple of num_attention_heads")
-        return self
-
-
 class EncodingConfig(Settings):
-    """Tokenizer and windows; stored in the bundle."""
+    """Tokenizer, windows and image: how pages are prepared. Stored in the bundle, see `BundleInfo`."""
 
     vocab_size: int = Field(8000, gt=100)
     max_tokens: int = Field(512, gt=15)
     overlap_tokens: int = Field(128, ge=0)
     reading_order: Literal["tb-yx", "tb-yx-paddle", "none"] = "tb-yx"
+    clamp_boxes: bool = True
+    special_tokens: Literal["neutralise", "parse"] = "neutralise"
+    image: ImageKind = Field("none", description="how a page becomes the model's image: bgr for layoutlmv2")
 
 
 class AugmentConfig(Settings):
-    """Random changes of a page; positions are in thousandths of the page size."""
+    """Random changes of a page; positions are in thousandths of the page size.
+
+    Of a page whose image the model sees, scale and shift move the image as well; jitter, value_swap, digit_swap and
+    crop are left off, because the image would show something else. Regions of masked tokens are masked in the image.
+    """
 
     scale: float = Field(0.12, ge=0, description="page scaled by 1 +- this, each axis")
     shift: float = Field(40, ge=0, description="page moved by up to this")
@@ -86,6 +67,9 @@ class AugmentConfig(Settings):
     )
     digit_swap: float = Field(0.5, ge=0, le=1, description="share of lines whose digits are drawn anew")
     crop: float = Field(0.3, ge=0, le=1, description="share of pages cut to a horizontal strip of their lines")
+    line_cover: float = Field(0.0, ge=0, le=1, description="share of lines covered in the image, which tia_weight asks")
+    image_swap: float = Field(0.0, ge=0, le=1, description="share of pages with another page's image (tim_weight)")
+    image_drop: float = Field(0.0, ge=0, le=1, description="share of pages with a black image (tim_weight)")
 
 
 class PhaseConfig(Settings):
@@ -111,6 +95,8 @@ class PhaseConfig(Settings):
     ser_weight: float = 1.0
     re_weight: float = 1.0
     mlm_weight: float = 0.3
+    tia_weight: float = Field(0.0, ge=0, description="text-image alignment: which lines are covered in the image?")
+    tim_weight: float = Field(0.0, ge=0, description="text-image matching: is it the image of this page?")
     augment: AugmentConfig = AugmentConfig()
 
     @model_validator(mode="after")
@@ -119,6 +105,18 @@ class PhaseConfig(Settings):
             raise ValueError(f"phase {self.name!r}: give either steps or epochs")
         if (self.epochs or self.warmup_epochs) and not self.pages_per_batch:
             raise ValueError(f"phase {self.name!r}: epochs need pages_per_batch, they are counted in pages")
+        return self
+
+    @model_validator(mode="after")
+    def _objectives_have_examples(self) -> PhaseConfig:
+        augment = self.augment
+        if (self.tia_weight > 0) != (augment.line_cover > 0):
+            raise ValueError(f"phase {self.name!r}: tia_weight and augment.line_cover need each other")
+        mismatched = augment.image_swap + augment.image_drop
+        if (self.tim_weight > 0) != (mismatched > 0) or mismatched > 1:
+            raise ValueError(
+                f"phase {self.name!r}: tim_weight and augment.image_swap or image_drop need each other (sum <= 1)"
+            )
         return self
 
     def resolved(self, pages: int) -> PhaseConfig:
@@ -210,6 +208,13 @@ class TrainConfig(Settings):
             raise ValueError(f"micro_batches = {self.micro_batches} cannot be shared evenly by {self.workers} workers")
         if self.distillation is not None and "mlm" in self.tasks:
             raise ValueError("distillation is for ser and re")
+        if not self.start and self.model.sees_images != (self.encoding.image != "none"):
+            raise ValueError(
+                f"encoding.image is {self.encoding.image!r}: it must say how a page becomes the image of "
+                "model.visual_backbone (bgr) or model.image_branch (imagenet), and none without them"
+            )
+        if "mlm" not in self.tasks and any(phase.tia_weight or phase.tim_weight for phase in self.phases):
+            raise ValueError("tia_weight and tim_weight are of pre-training, tasks: [mlm]")
         if self.keep == "best" and not (self.validation or self.holdout):
             raise ValueError("keep: best needs pages to measure on: give validation or holdout")
         for phase in self.phases:

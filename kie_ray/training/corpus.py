@@ -1,4 +1,4 @@
-"""The annotated pages of a run, by source, and the order in which they are drawn."""
+"""The annotated pages of a run, by source."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import pyarrow.parquet as pq
 
 from kie_ray.datasets import read_annotations, with_sizes
 from kie_ray.datasets.synthetic import generate_page
+from kie_ray.datasets.synthetic.fonts import find_fonts
+from kie_ray.encoding.page_image import ImageKind
 from kie_ray.errors import ConfigError
 from kie_ray.records import OTHER, Page
 from kie_ray.schemas import row_to_document
 from kie_ray.training.config import PhaseConfig, SourceConfig, TrainConfig
+from kie_ray.training.corpus_images import check_images, drawn, image_folder, read_images
+from kie_ray.training.start import image_kind
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +28,7 @@ logger = logging.getLogger(__name__)
 class Corpus:
     """`train` pages by source name and the `held_out` pages that progress is measured on.
 
+    All have `pixels` where the model sees page images: 150 kB a page, in the memory of every worker.
     `images`: folder of the held-out pages' images by page source, where there is one. `left_out`: why something that
     the files hold is in no training page, one line each.
     """
@@ -48,13 +53,20 @@ class Corpus:
 def load_corpus(config: TrainConfig) -> Corpus:
     """Read every source; of each real one a seeded share is held out, unless `config.validation` names pages.
 
+    Where the model sees page images they are read as well.
+
     Raises:
-        ConfigError: a source cannot be read, holds no page, or has a label outside `classes`. A malformed line names
-            file, line number and reason.
+        ConfigError: a source or an image cannot be read, a source holds no page, or has a label outside `classes`. A
+            malformed line names file, line number and reason.
     """
+    return _load(config, image_kind(config), read=True)
+
+
+def _load(config: TrainConfig, image: ImageKind, read: bool) -> Corpus:
+    """`read`: read the images; else only look whether they exist."""
     corpus = Corpus({}, [])
     for source in config.sources:
-        pages = _load_source(source, config, corpus)
+        pages = _load_source(source, config, corpus, image, read)
         if source.kind not in ("synthetic", "extracted") and config.holdout > 0 and not config.validation:
             shuffled = random.Random(f"{config.seed}/{source.name}").sample(pages, len(pages))
             count = max(1, round(len(pages) * config.holdout))
@@ -64,12 +76,14 @@ def load_corpus(config: TrainConfig) -> Corpus:
             pages = shuffled[count:]
         corpus.train[source.name] = pages
     for source in config.validation:
-        _hold_out(corpus, _load_source(source, config, corpus), source, config)
+        _hold_out(corpus, _load_source(source, config, corpus, image, read), source, config)
     return corpus
 
 
 def check_sources(config: TrainConfig) -> Corpus:
     """Read the real sources and a few synthetic pages, so that a wrong path or label shows before any worker starts.
+
+    Of images only their existence is checked: the pages of the corpus have no `pixels`.
 
     Raises:
         ConfigError: as `load_corpus`.
@@ -78,18 +92,17 @@ def check_sources(config: TrainConfig) -> Corpus:
         source.model_copy(update={"pages": min(source.pages, 3)}) if source.kind == "synthetic" else source
         for source in config.sources
     ]
-    return load_corpus(config.model_copy(update={"sources": few}))
+    return _load(config.model_copy(update={"sources": few}), image_kind(config), read=False)
 
 
 def _hold_out(corpus: Corpus, pages: Sequence[Page], source: SourceConfig, config: TrainConfig) -> None:
     corpus.held_out += pages
-    folder = config.resolve(source.path) / "images" if source.kind == "funsd" else config.resolve(source.images)
     if source.images or source.kind == "funsd":
-        corpus.images |= {page.source: folder for page in pages}
+        corpus.images |= {page.source: image_folder(source, config) for page in pages}
 
 
-def _load_source(source: SourceConfig, config: TrainConfig, corpus: Corpus) -> list[Page]:
-    pages = _read_source(source, config, corpus)
+def _load_source(source: SourceConfig, config: TrainConfig, corpus: Corpus, image: ImageKind, read: bool) -> list[Page]:
+    pages = _read_source(source, config, corpus, image if read else "none")
     if "mlm" in config.tasks:
         for page in pages:
             page.links = []
@@ -103,16 +116,26 @@ def _load_source(source: SourceConfig, config: TrainConfig, corpus: Corpus) -> l
         if source.pages > len(filled):
             raise ConfigError(f"source {source.name!r}: pages = {source.pages}, it holds {len(filled)}")
         filled = random.Random(f"{config.seed}/{source.name}/pages").sample(filled, source.pages)
+    if image == "none":
+        return filled
+    if read:
+        return read_images(filled, source, config, image)
+    check_images(filled, source, config)
     return filled
 
 
-def _read_source(source: SourceConfig, config: TrainConfig, corpus: Corpus) -> list[Page]:
+def _read_source(source: SourceConfig, config: TrainConfig, corpus: Corpus, image: ImageKind) -> list[Page]:
+    """`image`: how synthetic pages are drawn at once; none: they are not."""
     if source.kind == "synthetic":
         # The seed's text keeps these pages apart from the sample forms, which use integer seeds.
-        return [
-            generate_page(random.Random(f"train/{config.seed}/{source.name}/{i}"), language=source.language).page
+        made = (
+            generate_page(random.Random(f"train/{config.seed}/{source.name}/{i}"), language=source.language)
             for i in range(source.pages)
-        ]
+        )
+        if image == "none":
+            return [page.page for page in made]
+        fonts = find_fonts(cjk=source.language != "en")
+        return [drawn(page, fonts, image) for page in made]
     path = config.resolve(source.path)
     if not path.exists():
         raise ConfigError(f"source {source.name!r}: {path} does not exist; set data_root or the source's path")
@@ -151,30 +174,3 @@ def _check_labels(name: str, pages: Sequence[Page], classes: Sequence[str]) -> N
             if line.label.upper() not in known:
                 where = f"source {name!r}, {page.source}, line {line.id}"
                 raise ConfigError(f"{where}: label {line.label!r} is not one of {sorted(known)}")
-
-
-class PageSampler:
-    """Draws pages by mix: each source is shuffled anew whenever it runs out, so every page is seen equally often.
-
-    The sequence follows from `seed` alone; `position` is what a checkpoint keeps.
-    """
-
-    def __init__(self, sources: dict[str, list[Page]], seed: int) -> None:
-        self._sources = sources
-        self._seed = seed
-        self.position: dict[str, int] = dict.fromkeys(sources, 0)
-        self._orders: dict[str, tuple[int, list[int]]] = {}
-
-    def draw(self, mix: dict[str, float], rng: random.Random) -> tuple[str, Page]:
-        """One page of a source chosen by the weights of `mix`, and the source's name."""
-        names = list(mix)
-        name = rng.choices(names, weights=[mix[n] for n in names])[0]
-        pages = self._sources[name]
-        epoch, index = divmod(self.position[name], len(pages))
-        self.position[name] += 1
-        known = self._orders.get(name)
-        if known is None or known[0] != epoch:
-            order = list(range(len(pages)))
-            random.Random(f"{self._seed}/{name}/{epoch}").shuffle(order)
-            self._orders[name] = known = (epoch, order)
-        return name, pages[known[1][index]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -37,7 +37,10 @@ def write_bundle(trainer: Trainer, path: Path) -> Bundle:
 
 
 def write_encoder(trainer: Trainer, path: Path) -> Path:
-    """Save a pre-trained encoder with its masked-token head and tokenizer, for `start` of a recipe (see `start.py`)."""
+    """Save a pre-trained encoder with its masked-token head and tokenizer, for `start` of a recipe (see `start.py`).
+
+    The heads of text-image alignment and matching stay behind, in the checkpoints.
+    """
     model = trainer.final_model()
     nn.Module.to(model, "cpu")
     work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -55,6 +58,7 @@ def model_card(trainer: Trainer) -> str:
     """What the model is, what it learned from and how to make it again. Scores are added by whoever measures them."""
     config = trainer.config
     parameters = sum(value.numel() for value in trainer.model.parameters())
+    job = "pretrain" if "mlm" in config.tasks else "train"
     heads = {"ser": "a SER head", "re": "an RE head", "mlm": "a masked-token head"}
     sources = [f"- `{name}`: {len(pages)} pages" for name, pages in trainer.corpus.train.items()]
     recipe = yaml.safe_dump(config.model_dump(mode="json", exclude={"data_root"}), sort_keys=False, allow_unicode=True)
@@ -62,7 +66,7 @@ def model_card(trainer: Trainer) -> str:
         [
             f"# {config.name}",
             "",
-            f"VI-LayoutXLM architecture (text and layout, no visual tokens), {parameters / 1e6:.1f} M parameters, one "
+            f"{_architecture(trainer)}, {parameters / 1e6:.1f} M parameters, one "
             f"encoder with {' and '.join(heads[task] for task in config.tasks)}, started from "
             f"{f'`{config.start}`' if config.start else 'random weights'}.",
             "",
@@ -75,7 +79,7 @@ def model_card(trainer: Trainer) -> str:
             "",
             "## Recipe",
             "",
-            f"Seed {config.seed}, {trainer.step} steps, torch {torch.__version__.split('+')[0]}. `jobs/train.py` with "
+            f"Seed {config.seed}, {trainer.step} steps, torch {torch.__version__.split('+')[0]}. `jobs/{job}.py` with "
             "this configuration makes the model again:",
             "",
             "```yaml",
@@ -84,3 +88,14 @@ def model_card(trainer: Trainer) -> str:
             "",
         ]
     )
+
+
+def _architecture(trainer: Trainer) -> str:
+    """The published model whose layers these are; sizes may differ."""
+    settings: Any = trainer.model.config
+    image = f"sees the page image ({trainer.encoding.image})" if trainer.model.uses_image else "sees no image"
+    if settings.model_type == "layoutlm":
+        return f"LayoutLM architecture ({image})"
+    if trainer.model.uses_image:
+        return f"{'LayoutXLM' if settings.has_visual_segment_embedding else 'LayoutLMv2'} architecture ({image})"
+    return "VI-LayoutXLM architecture (text and layout, no visual tokens)"

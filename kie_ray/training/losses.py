@@ -19,13 +19,16 @@ class LossCounts:
     """What the sums of one batch are divided by; over all pieces and workers, each at least 1.
 
     `labelled`: tokens with a SER target. `masked`: tokens that the masked-token loss asks for. `answers`: answers with
-    at least one candidate question. `tokens`: all of them.
+    at least one candidate question. `tokens`: all of them. `alignable`: tokens that text-image alignment asks for.
+    `windows`: all of them.
     """
 
     labelled: float
     masked: float
     answers: float
     tokens: float
+    alignable: float
+    windows: float
 
     @classmethod
     def of(cls, totals: Tensor) -> LossCounts:
@@ -34,10 +37,13 @@ class LossCounts:
 
 
 def batch_counts(batch: TrainBatch) -> Tensor:
-    """float64 [4]: the fields of `LossCounts` for one piece of a batch."""
+    """float64 [6]: the fields of `LossCounts` for one piece of a batch."""
     labelled = int((batch.ser_targets != IGNORED_LABEL).sum())
     masked = int((batch.mlm_targets != IGNORED_LABEL).sum())
-    return torch.tensor([labelled, masked, batch.num_tails, batch.num_tokens], dtype=torch.float64)
+    alignable = 0 if batch.images is None else int((batch.images.covered != IGNORED_LABEL).sum())
+    windows = sum(len(group.pages) for group in batch.groups)
+    counts = [labelled, masked, batch.num_tails, batch.num_tokens, alignable, windows]
+    return torch.tensor(counts, dtype=torch.float64)
 
 
 def token_loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
@@ -47,6 +53,16 @@ def token_loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
         logits: float [N, C]. targets: int64 [N].
     """
     return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED_LABEL, reduction="sum")
+
+
+def binary_loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
+    """Sum of the binary cross-entropy over targets that are not `IGNORED_LABEL`; zero and differentiable on nothing.
+
+    Args:
+        logits: float [N]. targets: int64 [N], 0, 1 or `IGNORED_LABEL`.
+    """
+    asked = targets != IGNORED_LABEL
+    return F.binary_cross_entropy_with_logits(logits[asked].float(), targets[asked].float(), reduction="sum")
 
 
 def listwise_relation_loss_sum(logits: Tensor, targets: Tensor, tails: Tensor, num_tails: int) -> Tensor:

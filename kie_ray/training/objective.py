@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from kie_ray.encoding.batching import IGNORED_LABEL
-from kie_ray.models.heads import entity_states, relation_loss
-from kie_ray.models.layoutlmv2 import KieModel, LayoutLMv2ForMaskedLm, MaskedLmHead
+from kie_ray.models.heads import MaskedLmHead, entity_states, relation_loss
+from kie_ray.models.kie_model import KieModel, MaskedLmModel
 from kie_ray.training.batches import TrainBatch
 from kie_ray.training.config import DistillationConfig, PhaseConfig, TrainConfig
 from kie_ray.training.distillation import dml_sum, hidden_l2_sum
-from kie_ray.training.losses import LossCounts, listwise_relation_loss_sum, token_loss_sum
+from kie_ray.training.losses import LossCounts, binary_loss_sum, listwise_relation_loss_sum, token_loss_sum
 
 
 @dataclass(slots=True)
@@ -26,9 +26,11 @@ class _Pass:
 
 
 class KieObjective(nn.Module):
-    """SER, RE and masked-token loss on one encoder pass, by the heads that `model` has.
+    """SER, RE and masked-token loss on one encoder pass, by the heads that `model` has; in pre-training of a model that
+    sees images also text-image alignment and matching, where a phase gives them weight.
 
-    The masked-token head shares the word embeddings; beside SER and RE it is not part of the bundle.
+    The masked-token head shares the word embeddings; beside SER and RE it is not part of the bundle. The heads of
+    alignment and matching are in checkpoints only.
     """
 
     def __init__(self, model: KieModel, config: TrainConfig) -> None:
@@ -36,12 +38,14 @@ class KieObjective(nn.Module):
         self.model = model
         self.re_loss = config.re_loss
         self.lm_head: MaskedLmHead | None = None
-        if isinstance(model, LayoutLMv2ForMaskedLm):
+        if isinstance(model, MaskedLmModel):
             self.lm_head = model.lm_head
         elif any(phase.mlm_weight for phase in config.phases):
             self.lm_head = tied_lm_head(model)
-        if model.layoutlmv2.pooler is not None:  # no loss reaches it, and DDP waits for gradients that never come
-            model.layoutlmv2.pooler.requires_grad_(False)
+        self.alignment: AlignmentHeads | None = None
+        tia, tim = (any(getattr(phase, name) for phase in config.phases) for name in ("tia_weight", "tim_weight"))
+        if tia or tim:
+            self.alignment = AlignmentHeads(model.config.hidden_size, tia, tim)
 
     @property
     def trained_model(self) -> KieModel:
@@ -56,7 +60,7 @@ class KieObjective(nn.Module):
 
     def run(self, batch: TrainBatch, counts: LossCounts, phase: PhaseConfig, layers: tuple[int, ...] = ()) -> _Pass:
         """One encoder pass and the losses of every head."""
-        hidden, kept = self._encode(batch, layers)
+        hidden, kept = encode_batch(self.model, batch, layers)
         losses: dict[str, Tensor] = {}
         logits: Tensor | None = None
         if self.model.has_ser:
@@ -67,22 +71,9 @@ class KieObjective(nn.Module):
         if self.lm_head is not None:
             asked = batch.mlm_targets != IGNORED_LABEL
             losses["loss_mlm"] = token_loss_sum(self.lm_head(hidden[asked]), batch.mlm_targets[asked]) / counts.masked
+        if self.alignment is not None:
+            losses |= self.alignment(hidden, batch, counts)
         return _Pass(losses, logits, kept)
-
-    def _encode(self, batch: TrainBatch, layers: tuple[int, ...]) -> tuple[Tensor, list[Tensor]]:
-        """Hidden states of the batch's real tokens, float [N, H], and those of the chosen layers."""
-        last: list[Tensor] = []
-        chosen: list[list[Tensor]] = [[] for _ in layers]
-        for group in batch.groups:
-            real = group.attention_mask.bool()
-            if layers:
-                hidden, kept = self.model.encode(group.input_ids, group.bbox, group.attention_mask, layers=layers)
-                for all_of_layer, state in zip(chosen, kept, strict=True):
-                    all_of_layer.append(state[real])
-            else:
-                hidden = self.model.encode(group.input_ids, group.bbox, group.attention_mask)
-            last.append(hidden[real])
-        return torch.cat(last), [torch.cat(states) for states in chosen]
 
     def _relation_loss(self, hidden: Tensor, batch: TrainBatch, counts: LossCounts) -> Tensor:
         states = entity_states(hidden, batch.occurrences, len(batch.entity_labels))
@@ -94,6 +85,57 @@ class KieObjective(nn.Module):
         return (
             listwise_relation_loss_sum(logits, batch.pair_targets, batch.pair_tails, batch.num_tails) / counts.answers
         )
+
+
+class AlignmentHeads(nn.Module):
+    """LayoutLMv2's classifiers of pre-training with images: is a token's line covered, does the image match the text?
+
+    The paper asks the [CLS] token whether image and text match. Sequences have none here, so the mean over a window's
+    text tokens is asked. See `kie_ray.training.alignment`.
+    """
+
+    def __init__(self, hidden_size: int, tia: bool, tim: bool) -> None:
+        super().__init__()
+        self.covered = nn.Linear(hidden_size, 1) if tia else None
+        self.matched = nn.Linear(hidden_size, 1) if tim else None
+
+    def forward(self, tokens: Tensor, batch: TrainBatch, counts: LossCounts) -> dict[str, Tensor]:
+        """Losses by name. `tokens`: float [N, H], hidden states of the batch's tokens."""
+        images = batch.images
+        assert images is not None, "check_start refuses these objectives for a model that sees no image"
+        losses = {}
+        if self.covered is not None:
+            logits = self.covered(tokens).squeeze(-1)
+            losses["loss_tia"] = binary_loss_sum(logits, images.covered) / counts.alignable
+        if self.matched is not None:
+            lengths = torch.cat([group.attention_mask.sum(1) for group in batch.groups]).tolist()
+            windows = torch.stack([part.mean(0) for part in tokens.split(lengths)])
+            pages = torch.cat([group.pages for group in batch.groups])
+            losses["loss_tim"] = binary_loss_sum(self.matched(windows).squeeze(-1), images.matched[pages])
+            losses["loss_tim"] = losses["loss_tim"] / counts.windows
+        return losses
+
+
+def encode_batch(model: KieModel, batch: TrainBatch, layers: tuple[int, ...] = ()) -> tuple[Tensor, list[Tensor]]:
+    """Hidden states of the batch's real tokens, float [N, H], and those of chosen layers (0-based).
+
+    Each page's image is looked at once, however many windows the page has.
+    """
+    features = None if batch.images is None else model.image_features(batch.images.pixels)
+    last: list[Tensor] = []
+    chosen: list[list[Tensor]] = [[] for _ in layers]
+    for group in batch.groups:
+        real = group.attention_mask.bool()
+        seen = None if features is None else features[group.pages]
+        inputs = (group.input_ids, group.bbox, group.attention_mask, None, seen)
+        if layers:
+            hidden, kept = model.encode(*inputs, layers=layers)
+            for all_of_layer, state in zip(chosen, kept, strict=True):
+                all_of_layer.append(state[real])
+        else:
+            hidden = model.encode(*inputs)
+        last.append(hidden[real])
+    return torch.cat(last), [torch.cat(states) for states in chosen]
 
 
 class UdmlObjective(nn.Module):
@@ -133,12 +175,20 @@ class UdmlObjective(nn.Module):
 def tied_lm_head(model: KieModel) -> MaskedLmHead:
     """A masked-token head with random weights whose decoder is the model's word embedding."""
     head = MaskedLmHead(model.config)
-    head.decoder.weight = model.layoutlmv2.embeddings.word_embeddings.weight
+    words = model.get_input_embeddings()
+    assert isinstance(words, nn.Embedding)
+    head.decoder.weight = words.weight
     nn.init.normal_(head.dense.weight, std=model.config.initializer_range)
     nn.init.zeros_(head.decoder.bias)
     return head
 
 
 def _weighted(losses: dict[str, Tensor], phase: PhaseConfig) -> Tensor:
-    weights = {"loss_ser": phase.ser_weight, "loss_re": phase.re_weight, "loss_mlm": phase.mlm_weight}
+    weights = {
+        "loss_ser": phase.ser_weight,
+        "loss_re": phase.re_weight,
+        "loss_mlm": phase.mlm_weight,
+        "loss_tia": phase.tia_weight,
+        "loss_tim": phase.tim_weight,
+    }
     return torch.stack([weights[name] * value for name, value in losses.items()]).sum()

@@ -13,7 +13,7 @@ from kie_ray.encoding.batching import IGNORED_LABEL
 from kie_ray.metrics import re_scores, ser_scores
 from kie_ray.models.bundle_info import BundleInfo
 from kie_ray.models.bundle_models import KieModels
-from kie_ray.models.layoutlmv2 import KieModel, LayoutLMv2ForMaskedLm
+from kie_ray.models.kie_model import KieModel, MaskedLmModel
 from kie_ray.records import Page
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ def bundle_info(trainer: Trainer) -> BundleInfo:
         reading_order=trainer.encoding.reading_order,
         max_tokens=trainer.encoding.max_tokens,
         overlap_tokens=trainer.encoding.overlap_tokens,
+        clamp_boxes=trainer.encoding.clamp_boxes,
+        special_tokens=trainer.encoding.special_tokens,
+        image=trainer.encoding.image,
     )
 
 
@@ -69,19 +72,18 @@ def _mlm_accuracy(trainer: Trainer, pages: Sequence[Page]) -> float:
 
     from kie_ray.training.batches import build_batch
     from kie_ray.training.config import AugmentConfig
+    from kie_ray.training.objective import encode_batch
 
     model: KieModel = trainer.final_model()
-    assert isinstance(model, LayoutLMv2ForMaskedLm)
+    assert isinstance(model, MaskedLmModel)
     right = asked = 0
     for number, page in enumerate(pages):
         rng = random.Random(f"masks/{number}")  # the same masks at every evaluation
-        batch = build_batch([page], trainer.encoder, trainer.labels, [], AugmentConfig(token_drop=0.0), rng)
-        hidden = [
-            model.encode(group.input_ids, group.bbox, group.attention_mask)[group.attention_mask.bool()]
-            for group in batch.to(trainer.device).groups
-        ]
+        augment, image = AugmentConfig(token_drop=0.0), trainer.encoding.image
+        batch = build_batch([page], trainer.encoder, trainer.labels, [], augment, rng, image)
+        hidden, _ = encode_batch(model, batch.to(trainer.device))
         wanted = batch.mlm_targets != IGNORED_LABEL
-        guessed = model.lm_head(torch.cat(hidden)[wanted.to(trainer.device)]).argmax(-1).cpu()
+        guessed = model.lm_head(hidden[wanted.to(trainer.device)]).argmax(-1).cpu()
         right += int((guessed == batch.mlm_targets[wanted]).sum())
         asked += int(wanted.sum())
     return right / max(1, asked)

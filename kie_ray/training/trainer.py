@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from kie_ray.encoding import LabelSet, PageEncoder, load_tokenizer
-from kie_ray.models.layoutlmv2 import KieModel
-from kie_ray.records import Page
-from kie_ray.training.augment import ValuePool, augment_page
-from kie_ray.training.batches import TrainBatch, build_batch
+from kie_ray.models.kie_model import KieModel
+from kie_ray.training.batches import TrainBatch
 from kie_ray.training.checkpoints import CheckpointStore, Name
 from kie_ray.training.clipping import clip_gradients
 from kie_ray.training.config import PhaseConfig, TrainConfig
-from kie_ray.training.corpus import Corpus, PageSampler
+from kie_ray.training.corpus import Corpus
 from kie_ray.training.losses import LossCounts, batch_counts
 from kie_ray.training.objective import KieObjective, UdmlObjective
 from kie_ray.training.schedule import learning_rate, phase_at
 from kie_ray.training.start import find_start
+from kie_ray.training.stream import BatchStream
 from kie_ray.training.watch import Meter
 
 STATE_FILE = "trainer.pt"
@@ -88,6 +86,7 @@ class Trainer:
             reading_order=start.encoding.reading_order,
             max_tokens=start.encoding.max_tokens,
             overlap_tokens=start.encoding.overlap_tokens,
+            clamp=start.encoding.clamp_boxes,
         )
         self.objective: KieObjective | UdmlObjective = KieObjective(start.build(config, self.labels), config)
         if config.distillation is not None:
@@ -97,9 +96,9 @@ class Trainer:
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.optimizer = torch.optim.AdamW(_parameter_groups(self.objective, config.weight_decay), lr=0.0, fused=True)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "float16")
-        self.sampler = PageSampler(corpus.train, config.seed)
-        self.pools = {name: ValuePool(pages) for name, pages in corpus.train.items()}
-        self._token_counts: dict[int, int] = {}
+        self.stream = BatchStream(
+            config, corpus, self.phases, self.encoder, self.labels, rank, world, start.encoding.image
+        )
         self.meter = Meter()
         self.step = 0
         self.best_score = -1.0
@@ -122,14 +121,14 @@ class Trainer:
             phase, step_in_phase = phase_at(self.phases, self.step)
             rate = learning_rate(phase, step_in_phase)
             started = time.monotonic()
-            pieces, pages = self.next_batch(phase)
+            batch = self.stream.take(self.step)
             read = time.monotonic()
             due = time.monotonic() - saved_at >= self.config.checkpoint_seconds
-            counts, save = self._agree(pieces, due)
-            losses = self._forward_backward(module, pieces, phase, counts)
+            counts, save = self._agree(batch.pieces, due)
+            losses = self._forward_backward(module, batch.pieces, phase, counts)
             self._update(rate)
             self.step += 1
-            self.meter.add(losses, pieces, pages, reader=read - started, batch=time.monotonic() - started)
+            self.meter.add(losses, batch.pieces, batch.pages, reader=read - started, batch=time.monotonic() - started)
 
             last = self.step == self.total_steps
             metrics: dict[str, Any] = {}
@@ -147,45 +146,6 @@ class Trainer:
                 if self.rank == 0 and self._saved_step != self.step:  # a best one is the latest already
                     self.store.save(["latest"], self.save, self.step)
                 saved_at = time.monotonic()
-
-    def next_batch(self, phase: PhaseConfig) -> tuple[list[TrainBatch], int]:
-        """Draw the pages of one step; encode those of this worker. Gives its pieces and the pages of the whole step."""
-        rng = random.Random(f"{self.config.seed}/{self.step}")
-        drawn = self._draw(phase, rng)
-        pieces = []
-        for piece in range(self.rank, self.config.micro_batches, self.world):
-            own = random.Random(f"{self.config.seed}/{self.step}/{piece}")
-            changed = [augment_page(page, phase.augment, self.pools[name], own) for name, page in drawn[piece]]
-            pieces.append(
-                build_batch(changed, self.encoder, self.labels, self.config.relation_pairs, phase.augment, own)
-            )
-        return pieces, sum(map(len, drawn))
-
-    def _draw(self, phase: PhaseConfig, rng: random.Random) -> list[list[tuple[str, Page]]]:
-        """Pages of every piece: the next page goes to the piece with the fewest tokens so far."""
-        pieces: list[list[tuple[str, Page]]] = [[] for _ in range(self.config.micro_batches)]
-        tokens = [0] * len(pieces)
-        pages = 0
-        while not self._enough(phase, pages, sum(tokens)):
-            source = self.sampler.draw(phase.mix, rng)
-            lightest = min(range(len(pieces)), key=lambda index: (tokens[index], index))
-            pieces[lightest].append(source)
-            tokens[lightest] += self._tokens(source[1])
-            pages += 1
-        return pieces
-
-    def _enough(self, phase: PhaseConfig, pages: int, tokens: int) -> bool:
-        if pages < self.config.micro_batches:
-            return False  # every piece needs a page
-        return pages >= phase.pages_per_batch if phase.pages_per_batch else tokens >= phase.tokens_per_batch
-
-    def _tokens(self, page: Page) -> int:
-        """Tokens of a page of the corpus, at least 1; counted once."""
-        known = self._token_counts.get(id(page))
-        if known is None:
-            known = max(1, sum(map(len, self.encoder.tokenize([page])[0])))
-            self._token_counts[id(page)] = known
-        return known
 
     def _agree(self, pieces: list[TrainBatch], due: bool) -> tuple[LossCounts, bool]:
         """Counts over all workers, and whether all of them save after this step: the first one's clock decides."""
@@ -249,7 +209,7 @@ class Trainer:
 
     def _epochs(self, phase: PhaseConfig) -> float:
         """Passes over the pages of the phase's mix so far."""
-        seen = sum(self.sampler.position[name] for name in phase.mix)
+        seen = sum(self.stream.position[name] for name in phase.mix)
         return seen / sum(len(self.corpus.train[name]) for name in phase.mix)
 
     def save(self, folder: Path) -> None:
@@ -261,7 +221,7 @@ class Trainer:
                 "average": self.average,
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
-                "position": self.sampler.position,
+                "position": self.stream.position,
                 "meter": self.meter.state(),
                 "best_score": self.best_score,
             },
@@ -272,12 +232,12 @@ class Trainer:
     def load(self, folder: Path) -> None:
         """Restore what `save` wrote. Random numbers need no state: they follow from seed, step and piece."""
         state = torch.load(folder / STATE_FILE, map_location=self.device, weights_only=True)
-        self.encoder.tokenizer = load_tokenizer(folder / "tokenizer")
+        self.stream.restore(state["position"])
+        self.encoder.tokenizer = load_tokenizer(folder / "tokenizer", self.encoding.special_tokens)
         self.objective.load_state_dict(state["objective"])
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        self.sampler.position = state["position"]
         self.meter.restore(state["meter"])
         self.best_score = state["best_score"]
         self.step = state["step"]

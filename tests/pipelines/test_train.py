@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kie_ray.errors import ConfigError
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_models import load_models
+from pipelines.train import _check_same
 from tests.job_support import ROOT, environment
 from tests.kie_ray.training.test_trainer import tiny_config
 
@@ -82,6 +84,16 @@ def test_two_workers_have_the_losses_of_one(recipe: Path, tmp_path: Path) -> Non
         losses[workers] = [json.loads(line)["loss"] for line in lines]
     assert len(losses[1]) == 4
     assert losses[2] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_a_run_that_an_older_version_began_can_be_resumed() -> None:
+    recipe = tiny_config().model_dump(mode="json")
+    del recipe["model"]["family"], recipe["model"]["visual_backbone"], recipe["encoding"]["image"]
+    _check_same(recipe, tiny_config(), "runs/x")
+    with pytest.raises(ConfigError, match=r"runs/x holds a run with another 'model'"):
+        _check_same(recipe, tiny_config(model={"family": "layoutlm"}), "runs/x")
+    with pytest.raises(ConfigError, match=r"runs/x/recipe\.yaml is no recipe"):
+        _check_same(None, tiny_config(), "runs/x")
 
 
 def steps_of(output: Path) -> list[int]:

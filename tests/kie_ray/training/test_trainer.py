@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_models import load_models
 from kie_ray.training.checkpoints import CheckpointStore
 from kie_ray.training.config import TrainConfig
-from kie_ray.training.corpus import PageSampler, load_corpus
+from kie_ray.training.corpus import load_corpus
 from kie_ray.training.export import write_bundle, write_encoder
 from kie_ray.training.start import check_start
 from kie_ray.training.trainer import Trainer
@@ -122,7 +121,7 @@ def test_accumulating_pieces_is_the_same_as_adding_them_up_over_workers() -> Non
     alone.run()
     workers = [trainer_of(config, rank=rank, world=2) for rank in range(2)]
     phase = workers[0].phases[0]
-    batches = [worker.next_batch(phase)[0] for worker in workers]
+    batches = [worker.stream.take(0).pieces for worker in workers]
     assert [len(pieces) for pieces in batches] == [1, 1]
     counts, _ = alone._agree([batches[0][0], batches[1][0]], False)
     for worker, pieces in zip(workers, batches, strict=True):
@@ -244,8 +243,7 @@ def test_epochs_are_counted_in_pages() -> None:
     trainer = trainer_of(config)
     assert trainer.phases[0].steps == 8  # 3 pages: 2 batches an epoch
     assert trainer.phases[0].warmup_steps == 2
-    _, pages = trainer.next_batch(trainer.phases[0])
-    assert pages == 2
+    assert trainer.stream.take(0).pages == 2
 
 
 def test_half_precision_trains() -> None:
@@ -267,13 +265,3 @@ def test_a_label_outside_the_classes_is_named() -> None:
     config = tiny_config(classes=["OTHER", "QUESTION"], relation_pairs=[])
     with pytest.raises(ConfigError, match=r"ANSWER|HEADER"):
         load_corpus(config)
-
-
-def test_the_sampler_shows_every_page_equally_often() -> None:
-    pages = {"a": [object() for _ in range(5)]}
-    sampler = PageSampler(pages, seed=1)  # type: ignore[arg-type]
-    drawn = [sampler.draw({"a": 1.0}, random.Random(i))[1] for i in range(15)]
-    assert all(drawn.count(page) == 3 for page in pages["a"])  # type: ignore[arg-type]
-    again = PageSampler(pages, seed=1)  # type: ignore[arg-type]
-    again.position = {"a": 7}
-    assert again.draw({"a": 1.0}, random.Random(7))[1] is drawn[7]
