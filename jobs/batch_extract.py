@@ -53,6 +53,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--model", metavar="BUNDLE", help="model bundle directory (default: the one in the package)")
     add("--ocr", choices=["rapidocr", "paddleocr", "annotations"], help="OCR engine (default: rapidocr)")
     add("--annotations", metavar="FILE", help="PaddleOCR label file that replaces OCR")
+    add("--runtime", choices=["auto", "torch", "onnx"], help="what computes the models (auto: ONNX files on CPUs)")
     add("--config", metavar="FILE", help="YAML configuration; kie_ray/configs/extract.yaml shows all keys")
     add(
         "--set", action="append", default=[], metavar="key=value", dest="overrides", help="override one key; repeatable"
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 model=options.model,
                 ocr=options.ocr,
                 annotations=options.annotations,
+                runtime=options.runtime,
                 config_file=options.config,
                 overrides=options.overrides,
                 limit=options.limit,

@@ -29,6 +29,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ocr", default="annotations", choices=["annotations", "rapidocr", "paddleocr"])
     parser.add_argument("--protocol", default="lines", choices=["lines", "paddle"])
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--runtime",
+        default="auto",
+        choices=["auto", "torch", "onnx"],
+        help="what computes the models (auto: ONNX files on CPUs)",
+    )
     parser.add_argument("--limit", type=int, default=0, help="only the first N pages")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores here too")
     parser.add_argument(
@@ -51,10 +57,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Scores with the settings that they belong to; writes the report where one is asked for."""
-    from kie_ray.annotator import Annotator
+    from kie_ray.datasets.page_images import with_pixels
     from kie_ray.drawing.evaluation_report import write_evaluation_report
     from kie_ray.evaluation import evaluate_lines, evaluate_paddle, read_pages
     from kie_ray.extractor import resolve_device
+    from kie_ray.loading import load_annotator
     from kie_ray.models.bundle import Bundle
 
     if args.protocol == "paddle" and args.task == "fields":
@@ -67,11 +74,14 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(f"--report {args.report} is a file; name a folder")
     bundle = Bundle.load(args.model)
     gold, images = read_gold(args)
-    annotator = Annotator.from_bundle(bundle, resolve_device(args.device))
+    device = "cpu" if args.runtime == "onnx" and args.device == "auto" else args.device
+    annotator = load_annotator(bundle, resolve_device(device), runtime=args.runtime)
+    if args.ocr == "annotations":
+        gold = with_pixels(gold, images, bundle.info.image)
     if args.protocol == "paddle":
         scores = evaluate_paddle(annotator, gold, args.task)
     else:
-        read = None if args.ocr == "annotations" else read_pages(gold, images, args.ocr)
+        read = None if args.ocr == "annotations" else read_pages(gold, images, args.ocr, bundle.info.image)
         scores, findings = evaluate_lines(annotator, gold, args.task, read)
         if args.report:
             title = f"Errors of {bundle.info.name}"

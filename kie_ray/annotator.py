@@ -20,13 +20,16 @@ from kie_ray.decoding.re import candidate_pairs, score_pairs, select_links
 from kie_ray.decoding.ser import decode_ser, vote_paddle
 from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window
 from kie_ray.encoding.batching import batches_by_tokens, collate
+from kie_ray.encoding.page_image import model_images
+from kie_ray.errors import Category, DocumentError, ErrorItem, Stage
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_info import BundleInfo, Task
 from kie_ray.models.bundle_models import KieModels, load_models
-from kie_ray.models.layoutlmv2 import KieModel
+from kie_ray.models.kie_model import KieModel
 from kie_ray.records import OTHER, Page
 
 TOKENS_PER_BATCH = 4096
+IMAGES_PER_BATCH = 4
 
 
 @dataclass(slots=True)
@@ -84,6 +87,9 @@ class Annotator:
         """SER, RE and fields, in place, by the models that are there. Lines keep their order and ids.
 
         Without a SER model the lines' labels are taken as they are; without a RE model no page has links.
+
+        Raises:
+            DocumentError: a model looks at page images, and a page with text has no `pixels`.
         """
         encoded = self.encoder.encode_pages(pages)
         states = self._label(pages, encoded) if self.models.ser else None
@@ -92,14 +98,40 @@ class Annotator:
         self._fields(pages, encoded)
 
     def label(self, pages: Sequence[Page]) -> None:
-        """SER only: label and score of every line, in place."""
+        """SER only: label and score of every line, in place. Raises DocumentError as `annotate`."""
         self._label(pages, self.encoder.encode_pages(pages))
 
     def relate(self, pages: Sequence[Page]) -> None:
-        """RE and fields from the labels that the lines have (gold or predicted), in place."""
+        """RE and fields from the labels that the lines have (gold or predicted), in place. Raises as `annotate`."""
         encoded = self.encoder.encode_pages(pages)
         self._relate(pages, encoded, None)
         self._fields(pages, encoded)
+
+    @torch.inference_mode()
+    def image_features(self, model: KieModel, pages: Sequence[Page]) -> Tensor | None:
+        """What `model` sees of the pages, float [P, ...] on its device; None where it looks at no image.
+
+        Raises:
+            DocumentError: a page has no `pixels`.
+        """
+        if not model.uses_image or not pages:
+            return None
+        resized = [self._pixels(model, page) for page in pages]
+        features = []
+        for start in range(0, len(resized), IMAGES_PER_BATCH):
+            images = model_images(resized[start : start + IMAGES_PER_BATCH], self.info.image)
+            features.append(model.image_features(images.to(model.device, model.dtype)))
+        return torch.cat(features)
+
+    def _pixels(self, model: KieModel, page: Page) -> NDArray[np.uint8]:
+        if page.pixels is None:
+            message = (
+                f"page {page.index} of {page.source or 'a document'} has no pixels, and bundle {self.info.name} looks "
+                f"at page images: Page.pixels must hold resize_page(..., {self.info.image!r})"
+            )
+            stage = Stage.SER if model.has_ser else Stage.RE
+            raise DocumentError(ErrorItem.of(stage, Category.INTERNAL, message, page=page.index))
+        return page.pixels
 
     def _label(self, pages: Sequence[Page], encoded: Sequence[EncodedPage]) -> list[_Encoded]:
         started = time.perf_counter()
@@ -160,9 +192,13 @@ class Annotator:
         ]
         windows = [window for item in encoded for window in item.windows]
         owner = [number for number, item in enumerate(encoded) for _ in item.windows]
+        seen = sorted(set(owner))
+        features = self.image_features(model, [pages[number] for number in seen])
+        place_of = {number: place for place, number in enumerate(seen)}
         for rows in batches_by_tokens(windows, self.tokens_per_batch):
             batch = collate([windows[row] for row in rows], self.encoder.tokenizer.pad_id).to(model.device)
-            hidden = model.encode(batch.input_ids, batch.bbox, batch.attention_mask)
+            shown = None if features is None else features[[place_of[owner[row]] for row in rows]]
+            hidden = model.encode(batch.input_ids, batch.bbox, batch.attention_mask, image_features=shown)
             probabilities = torch.softmax(model.ser_logits(hidden).float(), -1).cpu() if ser else None
             states = hidden.float().cpu()
             for place, row in enumerate(rows):
@@ -171,8 +207,8 @@ class Annotator:
                     results[page].probabilities.append(probabilities[place, : len(window)])
                     results[page].line_index.append(torch.from_numpy(window.line_index))
                 lines, tokens = _first_tokens(encoded[page], window)
-                results[page].states.index_add_(0, lines, states[place, tokens])
-                results[page].state_counts.index_add_(0, lines, torch.ones(len(lines)))
+                results[page].states[lines] += states[place, tokens]  # a line begins once in a window
+                results[page].state_counts[lines] += 1
         for result in results:
             result.states /= result.state_counts.clamp(min=1)[:, None]
         return results

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from kie_ray.annotator import Annotator
-from kie_ray.datasets.images import find_image
+from kie_ray.datasets.page_images import page_image
 from kie_ray.decoding.fields import build_fields
 from kie_ray.decoding.re import DEFAULT_RELATION_PAIRS, candidate_pairs
 from kie_ray.encoding.paddle_protocol import encode_re_paddle, encode_ser_paddle
-from kie_ray.errors import ConfigError, ErrorItem
+from kie_ray.encoding.page_image import ImageKind, read_page
+from kie_ray.errors import ConfigError
 from kie_ray.metrics import (
     ClassScores,
     Score,
@@ -61,7 +62,7 @@ def evaluate_lines(
     """Every line of every page counts, labels are those of whole lines, windows are merged: what a user gets.
 
     Args:
-        gold: annotated pages.
+        gold: annotated pages; with `pixels` where the models look at page images (`with_pixels`) and `read` is None.
         task: ser; re (with gold lines: gold entities, and `own_ser` beside it); fields (key and value texts).
         read: the pages as OCR read them, or None for the gold lines. A read line stands for the gold line that it
             matches by box (IoU >= 0.5).
@@ -71,6 +72,7 @@ def evaluate_lines(
 
     Raises:
         ConfigError: the bundle has no model for the task.
+        DocumentError: the models look at page images, and a page has no `pixels`.
     """
     _require(annotator, task, gold_labels=read is None)
     pairs = annotator.info.relation_pairs
@@ -123,8 +125,8 @@ def predict(annotator: Annotator, gold: Sequence[Page]) -> list[Page]:
     return pages
 
 
-def read_pages(gold: Sequence[Page], images: Path, engine: str) -> list[Page]:
-    """The gold pages' images as an OCR engine reads them: lines without labels.
+def read_pages(gold: Sequence[Page], images: Path, engine: str, kind: ImageKind = "none") -> list[Page]:
+    """The gold pages' images as an OCR engine reads them: lines without labels, `pixels` as the bundle's `image` says.
 
     Raises:
         ConfigError: an image is missing or cannot be read.
@@ -133,14 +135,8 @@ def read_pages(gold: Sequence[Page], images: Path, engine: str) -> list[Page]:
     found = []
     with Reader() as reader:
         for page in gold:
-            path = find_image(page.source, images)
-            if path is None:
-                raise ConfigError(f"{images / page.source} does not exist; the annotations name {page.source}")
-            image = next(reader.read(path.read_bytes(), page.source, page.index, page.index))
-            if isinstance(image, ErrorItem):
-                raise ConfigError(f"{path}: {image.message}")
-            lines = ocr.read_lines([image])[0]
-            found.append(Page(page.index, image.width, image.height, lines, source=page.source))
+            image = page_image(reader, page, images)
+            found.append(read_page(image, ocr.read_lines([image])[0], kind))
     return found
 
 
@@ -151,6 +147,7 @@ def evaluate_paddle(annotator: Annotator, gold: Sequence[Page], task: Literal["s
 
     Raises:
         ConfigError: the bundle has no model for the task.
+        DocumentError: the models look at page images, and a page has no `pixels`.
     """
     _require(annotator, task, gold_labels=True)
     started = time.perf_counter()
@@ -204,7 +201,7 @@ def _paddle_ser(annotator: Annotator, page: Page) -> tuple[Any, Any]:
         order_method=_order_method(annotator),
         max_seq_len=annotator.info.max_tokens,
     )
-    hidden = model.encode(*_inputs(sample, model.device))
+    hidden = model.encode(*_inputs(sample, model.device), image_features=annotator.image_features(model, [page]))
     return sample.labels, model.ser_logits(hidden)[0].argmax(-1).cpu().numpy()
 
 
@@ -227,7 +224,7 @@ def _paddle_re(annotator: Annotator, page: Page) -> tuple[Any, Any] | None:
     entities = sample.entities
     spans = [(int(start), int(end)) for start, end, _ in entities]
     pairs = candidate_pairs([names[label] for label in entities[:, 2]], DEFAULT_RELATION_PAIRS)
-    hidden = model.encode(*_inputs(sample, model.device))[0]
+    hidden = model.encode(*_inputs(sample, model.device), image_features=annotator.image_features(model, [page]))[0]
     starts = torch.from_numpy(entities[:, 0].astype(np.int64))
     logits = model.re_logits(
         hidden[starts],

@@ -9,9 +9,12 @@ from pathlib import Path
 import torch
 
 from kie_ray.annotator import Annotator
+from kie_ray.encoding.page_image import read_page
 from kie_ray.errors import DocumentError, ErrorItem, summary_of_bad_pages
 from kie_ray.limits import Limits
+from kie_ray.loading import load_annotator
 from kie_ray.models.bundle import Bundle
+from kie_ray.models.runtime import Runtime
 from kie_ray.ocr import OcrEngine, OcrSettings, build_engine
 from kie_ray.reading import Reader
 from kie_ray.records import Document, Page, PageImage
@@ -42,6 +45,7 @@ class Extractor:
         *,
         device: str = "auto",
         dtype: torch.dtype | None = None,
+        runtime: Runtime = "auto",
         ocr: OcrSettings | None = None,
         limits: Limits | None = None,
         pdf_dpi: int = 200,
@@ -52,13 +56,14 @@ class Extractor:
             bundle: bundle directory; None for the model that comes with the package.
             device: auto (CUDA where there is one, else the CPU), cpu, cuda or cuda:N.
             dtype: of the models; None is bfloat16 on CUDA and float32 elsewhere.
+            runtime: torch, onnx (the bundle's ONNX files, on the CPU) or auto (those where there are any, on the CPU).
 
         Raises:
             ConfigError: the bundle or the engine cannot be loaded; the message names the file or setting.
         """
-        where = resolve_device(device)
+        where = resolve_device("cpu" if runtime == "onnx" and device == "auto" else device)
         kind = dtype or (torch.bfloat16 if where.type == "cuda" else torch.float32)
-        annotator = Annotator.from_bundle(Bundle.load(bundle), where, kind)
+        annotator = load_annotator(Bundle.load(bundle), where, kind, runtime=runtime)
         return cls(annotator, build_engine(ocr or OcrSettings()), limits, pdf_dpi)
 
     def extract(self, source: str | Path | bytes, *, name: str | None = None) -> Document:
@@ -78,7 +83,11 @@ class Extractor:
         return document
 
     def annotate(self, pages: Sequence[Page]) -> None:
-        """SER, RE and fields of pages that have lines, in place."""
+        """SER, RE and fields of pages that have lines, in place.
+
+        Raises:
+            DocumentError: the models look at page images, and a page with text has no `pixels`.
+        """
         self.annotator.annotate(pages)
 
     def close(self) -> None:
@@ -106,10 +115,8 @@ class Extractor:
             if pending and (item is None or len(pending) == PAGES_AT_ONCE):
                 started = time.perf_counter()
                 lines = self.engine.read_lines(pending)
-                document.pages += [
-                    Page(image.index, image.width, image.height, found, source=document.uri)
-                    for image, found in zip(pending, lines, strict=True)
-                ]
+                kind = self.annotator.info.image
+                document.pages += [read_page(image, found, kind) for image, found in zip(pending, lines, strict=True)]
                 timings["ocr"] += time.perf_counter() - started
                 pending = []
             if item is None:

@@ -7,11 +7,14 @@ A change of a column's name, type or meaning raises `SCHEMA_VERSION`, and with i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from kie_ray.encoding.page_image import IMAGE_SHAPE
 from kie_ray.errors import Category, ErrorItem, Stage
 from kie_ray.records import Box, Document, Field, Line, Link, Page
 
@@ -114,6 +117,10 @@ DOCUMENT_SCHEMA = pa.schema(
     ]
 )
 
+PICTURED_SCHEMA = DOCUMENT_SCHEMA.append(pa.field("pixels", pa.list_(pa.binary(math.prod(IMAGE_SHAPE)))))
+"""Between OCR and the models of a bundle that looks at page images: `Page.pixels` of each of `pages`, in their order.
+No table that is written holds it."""
+
 FIELDS_SCHEMA = pa.schema([("doc_id", pa.string()), ("uri", pa.string()), *FIELD_TYPE])
 
 ENTITIES_SCHEMA = pa.schema(
@@ -167,10 +174,17 @@ def error_from_row(row: Mapping[str, Any] | None) -> ErrorItem | None:
 
 
 def document_to_row(
-    document: Document, origin: Mapping[str, Any], provenance: Mapping[str, Any] | None = None
+    document: Document,
+    origin: Mapping[str, Any],
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    pixels: bool = False,
 ) -> dict[str, Any]:
-    """One row of DOCUMENT_SCHEMA. `origin` is the manifest (or an earlier document) row that the document came from."""
-    return {
+    """One row of DOCUMENT_SCHEMA, or with `pixels` of PICTURED_SCHEMA.
+
+    `origin` is the manifest (or an earlier document) row that the document came from.
+    """
+    row = {
         **{name: origin.get(name) for name in _CARRIED},
         "status": document.status,
         "error": error_to_row(document.error),
@@ -179,11 +193,17 @@ def document_to_row(
         "timings": {name: document.timings.get(name, 0.0) for name in TIMED_STAGES},
         "provenance": dict(provenance) if provenance is not None else origin.get("provenance"),
     }
+    if pixels:
+        row["pixels"] = [None if page.pixels is None else page.pixels.tobytes() for page in document.pages]
+    return row
 
 
 def row_to_document(row: Mapping[str, Any]) -> Document:
     """Inverse of `document_to_row`; scores and coordinates come back with float32 precision."""
     pages = [_page_from_row(item, row["uri"]) for item in row["pages"] or ()]
+    if row.get("pixels"):
+        for page, pixels in zip(pages, row["pixels"], strict=True):
+            page.pixels = None if pixels is None else np.frombuffer(pixels, np.uint8).reshape(IMAGE_SHAPE)
     by_index = {page.index: page for page in pages}
     for item in row["fields"] or ():
         by_index[item["page"]].fields.append(_field_from_row(item))

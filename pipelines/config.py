@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from kie_ray.config import Settings
 from kie_ray.limits import Limits
+from kie_ray.models.runtime import Runtime
 from kie_ray.ocr import OcrSettings
 
 
@@ -80,8 +81,12 @@ class SplittingSettings(Settings):
 
 
 class ModelSettings(Settings):
-    """Thresholds of the bundle that a run may replace; empty keeps the bundle's own."""
+    """What computes the bundle's models, and thresholds of the bundle that a run may replace; empty keeps its own."""
 
+    runtime: Runtime = Field(
+        "auto",
+        description="onnx: the bundle's ONNX files, on the CPU; auto: those where there are any and no GPU; torch",
+    )
     re_threshold: float | None = Field(None, ge=0, le=1, description="probability that a link needs")
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
-import re
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,7 +15,10 @@ import ray
 from kie_ray.config import load_settings
 from kie_ray.errors import ConfigError, DocumentError
 from kie_ray.models.bundle import Bundle
+from kie_ray.models.runtime import Runtime, choose_runtime
 from kie_ray.ocr import build_engine
+from kie_ray.ocr.engine import check_engine
+from kie_ray.ocr.paddleocr_models import chosen_models
 from kie_ray.schemas import SCHEMA_VERSION
 from kie_ray.storage import read_bytes
 from kie_ray.storage.places import local_path, scheme_of
@@ -34,6 +34,7 @@ from pipelines.layout import OutputLayout
 from pipelines.manifest import write_listing, write_manifest
 from pipelines.probe import ray_page_counts
 from pipelines.progress import Counts, CountsActor, ProgressDisplay
+from pipelines.provenance import provenance, versions
 from pipelines.quiet import quiet_ray, without_ray_core_lines
 from pipelines.report import write_run_preview
 from pipelines.tables import JobContext
@@ -50,6 +51,7 @@ class ExtractOptions:
     model: str | None = None
     ocr: str | None = None
     annotations: str | None = None
+    runtime: Runtime | None = None
     config_file: str | None = None
     overrides: Sequence[str] = ()
     limit: int | None = None
@@ -86,8 +88,8 @@ def extract(options: ExtractOptions) -> ExtractResult:
     """
     config = load_config(options)
     bundle = Bundle.load(options.model)
-    if config.ocr.engine == "annotations":
-        build_engine(config.ocr)  # a missing or malformed label file is told now and not by an actor
+    _check_runtime(config, bundle)
+    _check_ocr(config)
     layout = OutputLayout(options.output)
     with layout.locked():
         if options.restart:
@@ -135,7 +137,25 @@ def load_config(options: ExtractOptions) -> ExtractConfig:
     if ocr.annotations and scheme_of(ocr.annotations) == "file":
         ocr.annotations = str(local_path(ocr.annotations))
     config.ocr = ocr
+    if options.runtime is not None:
+        config.model.runtime = options.runtime
     return config
+
+
+def _check_ocr(config: ExtractConfig) -> None:
+    """A malformed label file, a wrong model directory, a failed download are told now and not by an actor."""
+    check_engine(config.ocr)
+    downloads = config.ocr.engine == "paddleocr" and any(model.folder is None for model in chosen_models(config.ocr))
+    if config.ocr.engine == "annotations" or downloads:
+        build_engine(config.ocr.model_copy(update={"device": "cpu"}))
+
+
+def _check_runtime(config: ExtractConfig, bundle: Bundle) -> None:
+    """Raises ConfigError now, and not in an actor, where the models cannot run as `config` says."""
+    device = "cuda" if config.device == "cuda" else "cpu"
+    for pool in (config.pools.ser, config.pools.re):
+        dtype = "float32" if pool.dtype == "auto" else pool.dtype
+        choose_runtime(bundle, config.model.runtime, device=device, dtype=dtype)
 
 
 def _identity(config: ExtractConfig, bundle: Bundle, found: SetDigest) -> RunIdentity:
@@ -188,7 +208,8 @@ def _run(
 
         if done_before < state["rows"]:
             counts_actor: Any = ray.remote(num_cpus=0)(CountsActor).remote()
-            job = JobContext(config, options.model, provenance(config, bundle, fingerprint), invocation, counts_actor)
+            origin = provenance(config, bundle, fingerprint)
+            job = JobContext(config, options.model, origin, invocation, counts_actor, bundle.info.image)
 
             def poll() -> Counts:
                 counts: Counts = ray.get(counts_actor.total.remote(), timeout=5)
@@ -257,25 +278,3 @@ def committed_rows(layout: OutputLayout, fingerprint: str) -> int:
             with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
                 total += file.metadata.num_rows
     return total
-
-
-def provenance(config: ExtractConfig, bundle: Bundle, fingerprint: str) -> dict[str, Any]:
-    """The `provenance` column."""
-    return {
-        "kie_ray": versions()["kie_ray"],
-        "schema_version": SCHEMA_VERSION,
-        "fingerprint": fingerprint,
-        "bundle": f"{bundle.info.name}:{bundle.fingerprint[:16]}",
-        "ocr": config.ocr.engine,
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what can change a result."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in ("kie-ray", "ray", "torch", "transformers", "rapidocr", "onnxruntime", "pypdfium2", "pyarrow"):
-        try:
-            found[re.sub("-", "_", name)] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[re.sub("-", "_", name)] = "not installed as a package"
-    return found

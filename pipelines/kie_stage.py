@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from kie_ray.errors import Category, ErrorItem, Stage
+from kie_ray.errors import Category, DocumentError, ErrorItem, Stage
 from kie_ray.records import Document, Page
-from kie_ray.schemas import DOCUMENT_SCHEMA, document_to_row, row_to_document
+from kie_ray.schemas import DOCUMENT_SCHEMA, PICTURED_SCHEMA, document_to_row, row_to_document
 from pipelines.attempts import AttemptLedger
 from pipelines.config import ExtractConfig
 from pipelines.orphans import die_with_parent
@@ -41,7 +41,8 @@ class KieStage:
     """Runs the models over pages of several documents at a time. Rows without pages pass untouched.
 
     A call that fails is repeated page by page; a page that fails alone is taken out of its document, which then names
-    it in `error`, with `stage`. An exception never leaves `process`.
+    it in `error`, with `stage`. An exception never leaves `process`. With `keep_pixels` the rows keep their `pixels`,
+    for another such stage.
     """
 
     def __init__(
@@ -51,14 +52,16 @@ class KieStage:
         pages_per_call: int = 8,
         ledger: AttemptLedger | None = None,
         stage: Stage = Stage.SER,
+        keep_pixels: bool = False,
     ) -> None:
         self._annotator = annotator
         self._pages_per_call = pages_per_call
         self._ledger = ledger
         self._stage = stage
+        self._keep_pixels = keep_pixels
 
     def process(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Rows of DOCUMENT_SCHEMA to rows of DOCUMENT_SCHEMA, in the same order."""
+        """Rows of DOCUMENT_SCHEMA or PICTURED_SCHEMA to rows of DOCUMENT_SCHEMA, in the same order."""
         group: list[tuple[Mapping[str, Any], Document]] = []
         pages = 0
         for row in rows:
@@ -92,7 +95,7 @@ class KieStage:
         if self._ledger is not None:
             self._ledger.end(row_ids)
         for row, document in group:
-            yield document_to_row(document, row)
+            yield document_to_row(document, row, pixels=self._keep_pixels)
 
     def _annotate_documents(self, documents: list[Document]) -> None:
         pages = [page for document in documents for page in document.pages]
@@ -125,8 +128,11 @@ def _take_out(documents: list[Document], page: Page, stage: Stage, error: Except
     for document in documents:
         if any(item is page for item in document.pages):
             document.pages = [item for item in document.pages if item is not page]
-            message = f"{type(error).__name__} in the {stage} stage"
-            failed = ErrorItem.of(stage, Category.INTERNAL, message, page=page.index)
+            if isinstance(error, DocumentError):
+                failed = error.item
+            else:
+                message = f"{type(error).__name__} in the {stage} stage"
+                failed = ErrorItem.of(stage, Category.INTERNAL, message, page=page.index)
             document.error = document.error or failed
 
 
@@ -148,17 +154,21 @@ class KieActor:
         config = job.config
         name = tasks[0]
         pool = config.pools.ser if name == "ser" else config.pools.re
-        self._counts = job.counts if "re" in tasks else None
+        last = "re" in tasks
+        keep_pixels = job.image != "none" and not last
+        self._counts = job.counts if last else None
         self._stage = KieStage(
             load_annotator(job.bundle, config, assigned_device(config.device), tasks),
             pages_per_call=pool.batch_size,
             ledger=AttemptLedger(job.invocation, name, config.max_attempts),
             stage=Stage(name),
+            keep_pixels=keep_pixels,
         )
+        self._schema = PICTURED_SCHEMA if keep_pixels else DOCUMENT_SCHEMA
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         counts = Counts()
-        yield from to_tables(self._counted(table, counts), DOCUMENT_SCHEMA)
+        yield from to_tables(self._counted(table, counts), self._schema)
         if self._counts is not None:
             self._counts.add.remote(counts)
 
@@ -171,16 +181,18 @@ class KieActor:
 def load_annotator(
     bundle: str | None, config: ExtractConfig, device: str, tasks: tuple[Task, ...] = ("ser", "re")
 ) -> Annotator:
-    """The models of `bundle` (None: the one in the package) for `tasks`, with the thresholds and dtype of `config`."""
+    """The models of `bundle` (None: the one in the package) for `tasks`, with what `config` says of them."""
     import torch
 
-    from kie_ray import annotator
+    from kie_ray import loading
     from kie_ray.models.bundle import Bundle
 
     opened = Bundle.load(bundle, verify=False)  # the driver has verified it
     if config.model.re_threshold is not None:
         opened = replace(opened, info=opened.info.model_copy(update={"re_threshold": config.model.re_threshold}))
+    if config.model.runtime == "onnx" and config.device == "auto":
+        device = "cpu"
     wanted = (config.pools.ser if "ser" in tasks else config.pools.re).dtype
     automatic = torch.bfloat16 if device == "cuda" else torch.float32
     dtype = automatic if wanted == "auto" else getattr(torch, wanted)
-    return annotator.Annotator.from_bundle(opened, device, dtype, tasks)
+    return loading.load_annotator(opened, device, dtype, tasks, config.model.runtime)

@@ -1,4 +1,7 @@
-"""OCR stage: compressed bytes in, documents with lines out. Pixels never leave the actor that decoded them."""
+"""OCR stage: compressed bytes in, documents with lines out.
+
+Pixels never leave the actor that decoded them, but for the small picture of a page that a visual model looks at.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from kie_ray.encoding.page_image import ImageKind, read_page
 from kie_ray.errors import Category, DocumentError, ErrorItem, Stage, summary_of_bad_pages
 from kie_ray.ocr import OcrEngine, build_engine
 from kie_ray.reading import Reader, media_type
-from kie_ray.records import Document, Line, Page, PageImage
-from kie_ray.schemas import DOCUMENT_SCHEMA, document_to_row, error_from_row
+from kie_ray.records import Document, Page, PageImage
+from kie_ray.schemas import DOCUMENT_SCHEMA, PICTURED_SCHEMA, document_to_row, error_from_row
 from pipelines.attempts import AttemptLedger
 from pipelines.orphans import die_with_parent
 from pipelines.tables import JobContext, assigned_device, table_rows, to_tables
@@ -52,7 +56,7 @@ class OcrStage:
 
     `pages_per_call` pages go to the engine at once, also across documents; the first page goes alone, so that the
     engine does not wait for the second. A call that fails is repeated page by page, so that a page costs nobody but
-    itself. An exception never leaves `process`.
+    itself. An exception never leaves `process`. Where `image` is not none, every page's `pixels` go with its row.
     """
 
     def __init__(
@@ -63,15 +67,17 @@ class OcrStage:
         pages_per_call: int = 1,
         ledger: AttemptLedger | None = None,
         provenance: Mapping[str, Any] | None = None,
+        image: ImageKind = "none",
     ) -> None:
         self._reader = reader
         self._engine = engine
         self._pages_per_call = pages_per_call
         self._ledger = ledger
         self._provenance = provenance
+        self._image: ImageKind = image
 
     def process(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Rows of FETCHED_SCHEMA to rows of DOCUMENT_SCHEMA; one for each, not always in the same order."""
+        """Rows of FETCHED_SCHEMA to rows of DOCUMENT_SCHEMA (PICTURED_SCHEMA); one for each, not always in order."""
         decoded: queue.Queue[_Decoded | None] = queue.Queue(maxsize=self._pages_per_call)
         stop = threading.Event()
         thread = threading.Thread(target=self._decode, args=(rows, decoded, stop), name="decode", daemon=True)
@@ -153,8 +159,8 @@ class OcrStage:
             for entry in allowed:
                 self._read_alone(*entry)
         else:
-            for (work, image), lines in zip(allowed, results, strict=True):
-                work.document.pages.append(_page(image, lines))
+            for (work, _), page in zip(allowed, results, strict=True):
+                work.document.pages.append(page)
         if self._ledger is not None:
             self._ledger.end(row_ids)
         for work, _ in taken:
@@ -171,7 +177,7 @@ class OcrStage:
 
     def _read_alone(self, work: _Work, image: PageImage) -> None:
         try:
-            work.document.pages.append(_page(image, self._timed_call([(work, image)])[0]))
+            work.document.pages += self._timed_call([(work, image)])
         except DocumentError as error:
             item = error.item
             page = image.index if item.page is None else item.page
@@ -180,20 +186,21 @@ class OcrStage:
             logger.exception("OCR of %s, page %d failed", image.source, image.index)
             work.bad_pages.append(_internal(Stage.OCR, error, image.index))
 
-    def _timed_call(self, entries: list[tuple[_Work, PageImage]]) -> list[list[Line]]:
+    def _timed_call(self, entries: list[tuple[_Work, PageImage]]) -> list[Page]:
         if not entries:
             return []
         started = time.perf_counter()
         try:
-            results = self._engine.read_lines([image for _, image in entries])
+            images = [image for _, image in entries]
+            results = self._engine.read_lines(images)
+            if len(results) != len(images):
+                raise RuntimeError(f"{self._engine.name} gave {len(results)} results for {len(images)} pages")
+            return [read_page(image, lines, self._image) for image, lines in zip(images, results, strict=True)]
         finally:
             share = (time.perf_counter() - started) / len(entries)
             for work, _ in entries:
                 timings = work.document.timings
                 timings["ocr"] = timings.get("ocr", 0.0) + share
-        if len(results) != len(entries):
-            raise RuntimeError(f"{self._engine.name} gave {len(results)} results for {len(entries)} pages")
-        return results
 
     @staticmethod
     def _add_time(work: _Work, stage: str, started: float) -> None:
@@ -207,11 +214,7 @@ class OcrStage:
         if document.error is None and not document.pages:
             document.error = ErrorItem.of(Stage.READ, Category.EMPTY, f"{document.uri} has no page")
         origin = work.row if work.media_type is None else {**work.row, "media_type": work.media_type}
-        return document_to_row(document, origin, self._provenance)
-
-
-def _page(image: PageImage, lines: list[Line]) -> Page:
-    return Page(image.index, image.width, image.height, lines, source=image.source)
+        return document_to_row(document, origin, self._provenance, pixels=self._image != "none")
 
 
 def _internal(stage: Stage, error: Exception, page: int | None = None) -> ErrorItem:
@@ -232,7 +235,9 @@ class OcrActor:
             pages_per_call=config.pools.ocr.batch_size,
             ledger=AttemptLedger(job.invocation, "ocr", config.max_attempts),
             provenance=job.provenance,
+            image=job.image,
         )
+        self._schema = DOCUMENT_SCHEMA if job.image == "none" else PICTURED_SCHEMA
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        yield from to_tables(self._stage.process(table_rows(table)), DOCUMENT_SCHEMA)
+        yield from to_tables(self._stage.process(table_rows(table)), self._schema)

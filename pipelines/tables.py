@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from kie_ray.encoding.page_image import ImageKind
 from pipelines.config import ExtractConfig
 
 _ROWS_PER_TABLE = 256
@@ -16,13 +17,18 @@ _BYTES_PER_TABLE = 32 * 2**20
 
 @dataclass(frozen=True)
 class JobContext:
-    """What every actor of a run is told. `counts`: handle of the `CountsActor`; `invocation`: unique to this start."""
+    """What every actor of a run is told.
+
+    `counts`: handle of the `CountsActor`; `invocation`: unique to this start; `image`: how a page becomes the image of
+    the bundle's models.
+    """
 
     config: ExtractConfig
     bundle: str | None
     provenance: Mapping[str, Any]
     invocation: str
     counts: Any
+    image: ImageKind
 
 
 def table_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
@@ -32,13 +38,13 @@ def table_rows(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def to_tables(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of `schema` with up to 256 rows or about 32 MiB of file bytes each; an empty one where there is no row."""
+    """Tables of `schema` with up to 256 rows or about 32 MiB of files or images; an empty one where there is no row."""
     batch: list[Mapping[str, Any]] = []
     size = 0
     any_sent = False
     for row in rows:
         batch.append(row)
-        size += len(row.get("data") or b"")
+        size += len(row.get("data") or b"") + sum(len(pixels or b"") for pixels in row.get("pixels") or ())
         if len(batch) >= _ROWS_PER_TABLE or size >= _BYTES_PER_TABLE:
             yield pa.Table.from_pylist(batch, schema=schema)
             batch, size, any_sent = [], 0, True

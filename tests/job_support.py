@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageFont
 from kie_ray.encoding.train_tokenizer import train_tokenizer
 from kie_ray.models.bundle_info import BundleInfo
 from kie_ray.models.bundle_models import save_bundle
+from kie_ray.models.kie_model import KieModel
 from kie_ray.models.layoutlmv2 import (
-    KieModel,
     LayoutLMv2Config,
     LayoutLMv2ForKie,
     LayoutLMv2ForRe,

@@ -169,6 +169,17 @@ def test_bad_arguments_are_one_line_and_status_2(
     assert named in message
 
 
+def test_a_wrong_model_directory_is_told_before_any_actor_starts(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = ["--ocr", "paddleocr", "--set", "ocr.paddleocr.detection_dir=/nowhere"]
+    status = main([str(place / "image"), "--output", str(place / "other"), *wrong])
+    message = capsys.readouterr().err
+    assert status == 2, message
+    assert len(message.splitlines()) == 1, message
+    assert "/nowhere" in message
+
+
 def test_no_argument_at_all_is_one_line_too() -> None:
     result = run_job()
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)

@@ -1,0 +1,330 @@
+"""Base-size forward passes of 512 tokens on the CPU, ours against Hugging Face's; random weights, float32.
+
+    python benchmarks/forward.py [--data DATA] [--json FILE] [--quick] [--threads 2] [--batch 1]
+
+Every model lives in a process of its own (its peak RSS is its own); they run in turn, the median of 5 rounds counts
+(`--quick`: 2), with the smallest and the smallest CPU time beside it, which other work on the machine touches less (with
+`--threads 1` hardly at all). Ours are packed, as inference on the CPU runs them. detectron2 cannot be installed: Hugging
+Face's LayoutLMv2 gets a backbone that runs detectron2's operations one by one (`Detectron2Backbone`), all levels of the
+pyramid included, the same size and the same weights' shapes as the real one.
+
+DATA holds xfund_zh/zh_val: the lengths of its pages' windows, by the bundled tokenizer, tell what batches of
+similar lengths save against padding every window to 512; left out without it.
+RE head: all pairs of 40 (one page) and 150 (8 pages) questions and answers, against the published way, which runs
+both feed-forward networks once a pair; the results are compared first.
+The last line is the smallest ratio over its target (below 1: a target is missed).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from kie_ray.decoding.re import candidate_pairs  # noqa: E402
+from kie_ray.models.heads import ReHead  # noqa: E402
+from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForSer  # noqa: E402
+from kie_ray.models.layoutlmv2 import LayoutLMv2Config, LayoutLMv2ForSer  # noqa: E402
+from kie_ray.models.packed import pack  # noqa: E402
+from kie_ray.models.resnext_fpn import (  # noqa: E402
+    PIXEL_MEAN,
+    PIXEL_STD,
+    BackboneSize,
+    FrozenBatchNorm,
+    ResNextFpn,
+    normalised,
+)
+
+TOKENS = 512
+LABELS = 7
+XLM: dict[str, Any] = {
+    "vocab_size": 250002,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "pad_token_id": 1,
+    "fast_qkv": False,
+    "has_relative_attention_bias": False,
+    "has_spatial_attention_bias": False,
+    "has_visual_segment_embedding": True,
+}
+TARGETS = {
+    "VI-LayoutXLM: HF LayoutLM's time over ours": 1 / 1.1,
+    "LayoutLMv2: HF's time over ours": 1.4,
+    "RE head 150 x 150, 8 pages: once a pair over ours": 20.0,
+    "batches of similar lengths: padding to 512 over ours": 1.5,
+}
+
+
+class Detectron2Backbone(nn.Module):
+    """What detectron2 computes for LayoutLMv2, in its order: every level of the pyramid, though only p2 is used."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        # Hugging Face's weight initialisation reads and writes these.
+        self.cfg = SimpleNamespace(MODEL=SimpleNamespace(PIXEL_MEAN=PIXEL_MEAN, PIXEL_STD=PIXEL_STD))
+        self.pixel_mean, self.pixel_std = torch.zeros(3, 1, 1), torch.zeros(3, 1, 1)
+        self.backbone = ResNextFpn(BackboneSize())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float [P, 3, 224, 224] -> [P, 49, 256]."""
+        net = self.backbone
+        levels = net.bottom_up(normalised(images))
+        laterals = (net.fpn_lateral2, net.fpn_lateral3, net.fpn_lateral4, net.fpn_lateral5)
+        outputs = (net.fpn_output2, net.fpn_output3, net.fpn_output4, net.fpn_output5)
+        merged = laterals[3](levels[3])
+        results = [outputs[3](merged)]
+        for number in (2, 1, 0):
+            merged = laterals[number](levels[number]) + F.interpolate(merged, scale_factor=2.0, mode="nearest")
+            results.append(outputs[number](merged))
+        F.max_pool2d(results[0], kernel_size=1, stride=2)
+        return F.adaptive_avg_pool2d(results[-1], (7, 7)).flatten(2).transpose(1, 2)
+
+
+def hf_layoutlmv2() -> nn.Module:
+    """Hugging Face's class with `Detectron2Backbone` in the place of detectron2's."""
+    from transformers import LayoutLMv2Config as HfConfig
+    from transformers.models.layoutlmv2 import modeling_layoutlmv2 as module
+
+    module.requires_backends = lambda *_: None
+    module.LayoutLMv2VisualBackbone = Detectron2Backbone
+    module.detectron2 = SimpleNamespace(layers=SimpleNamespace(FrozenBatchNorm2d=FrozenBatchNorm))
+    FrozenBatchNorm.eps = FrozenBatchNorm.EPS  # type: ignore[attr-defined]
+    return module.LayoutLMv2ForTokenClassification(HfConfig(num_labels=LABELS)).eval()
+
+
+def hf_layoutlm() -> nn.Module:
+    from transformers import LayoutLMConfig as HfConfig
+    from transformers import LayoutLMForTokenClassification
+
+    model = LayoutLMForTokenClassification._from_config(HfConfig(num_labels=LABELS), attn_implementation="sdpa")
+    return model.eval()
+
+
+def ours(kind: type[nn.Module], config: Any, packed: bool = True) -> nn.Module:
+    model = kind(config).eval()
+    if packed:
+        pack(model)
+    return model
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "ours VI-LayoutXLM": lambda: ours(LayoutLMv2ForSer, LayoutLMv2Config(**XLM, num_labels=LABELS)),
+    "ours VI-LayoutXLM, not packed": lambda: ours(LayoutLMv2ForSer, LayoutLMv2Config(**XLM, num_labels=LABELS), False),
+    "ours VI-LayoutXLM, bfloat16": lambda: MODELS["ours VI-LayoutXLM, not packed"]().bfloat16(),
+    "ours LayoutLM": lambda: ours(LayoutLMForSer, LayoutLMConfig(num_labels=LABELS)),
+    "HF LayoutLM, sdpa": hf_layoutlm,
+    "ours LayoutLMv2": lambda: ours(LayoutLMv2ForSer, LayoutLMv2Config(num_labels=LABELS, use_visual_backbone=True)),
+    "HF LayoutLMv2": hf_layoutlmv2,
+}
+
+
+def boxes(rows: int, length: int) -> Tensor:
+    corner, size = torch.randint(0, 500, (rows, length, 2)), torch.randint(0, 500, (rows, length, 2))
+    return torch.cat([corner, corner + size], dim=-1)
+
+
+def worker(name: str, threads: int, batch: int) -> None:
+    """Load a model; run once for every line on stdin and print the seconds, wall and CPU; at the end print the peak RSS in MB."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    inputs: dict[str, Tensor] = {
+        "input_ids": torch.randint(5, 30000, (batch, TOKENS)),
+        "bbox": boxes(batch, TOKENS),
+        "attention_mask": torch.ones((batch, TOKENS), dtype=torch.int64),
+    }
+    if name.endswith("LayoutLMv2"):
+        inputs["image"] = torch.rand(batch, 3, 224, 224) * 255
+    with torch.inference_mode():
+        model(**inputs)
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            started, cpu = time.perf_counter(), time.process_time()
+            model(**inputs)
+            print(time.perf_counter() - started, time.process_time() - cpu, flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def measure_models(threads: int, batch: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds a page (median and smallest, smallest of CPU time) and peak RSS in MB."""
+    command = [sys.executable, __file__, "--threads", str(threads), "--batch", str(batch), "--worker"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    seconds: dict[str, list[list[float]]] = {name: [] for name in MODELS}
+    running: dict[str, subprocess.Popen[str]] = {}
+    for name in MODELS:
+        process = subprocess.Popen(
+            [*command, name], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        _answer(process)
+        running[name] = process
+    for _ in range(rounds):
+        for name, process in running.items():
+            assert process.stdin is not None
+            process.stdin.write("run\n")
+            process.stdin.flush()
+            seconds[name].append([1000 * float(value) / batch for value in _answer(process).split()])
+    results = {}
+    for name, process in running.items():
+        rss = float(process.communicate()[0])
+        wall, cpu = zip(*seconds[name], strict=True)
+        results[name] = {
+            "median_ms": statistics.median(wall),
+            "min_ms": min(wall),
+            "cpu_ms": min(cpu),
+            "peak_rss_mb": rss,
+        }
+    return results
+
+
+def _answer(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"{process.args} ended early")
+    return line
+
+
+def measure_lengths(data: Path, pages: int) -> dict[str, Any]:
+    """Seconds over real pages' windows: batches of similar lengths, and every window padded to 512; median of 3."""
+    from kie_ray.datasets import read_labels, with_sizes
+    from kie_ray.encoding import PageEncoder
+    from kie_ray.encoding.batching import batches_by_tokens, padded_length
+    from kie_ray.models.bundle import Bundle
+
+    bundle, folder = Bundle.load(), data / "xfund_zh/zh_val"
+    encoder = PageEncoder(bundle.load_tokenizer(), bundle.label_set, max_tokens=TOKENS)
+    encoded = encoder.encode_pages(with_sizes(read_labels(folder / "val.json")[:pages], folder / "image"))
+    lengths = [len(window) for page in encoded for window in page.windows]
+    windows = [window for page in encoded for window in page.windows]
+    model = MODELS["ours VI-LayoutXLM"]()
+
+    def run(batches: list[list[int]], whole: bool) -> float:
+        started = time.perf_counter()
+        for rows in batches:
+            width = TOKENS if whole else padded_length(max(lengths[row] for row in rows), 8)
+            mask = (torch.arange(width) < torch.tensor([[lengths[row]] for row in rows])).long()
+            model(torch.randint(5, 30000, mask.shape), boxes(*mask.shape), mask)
+        return time.perf_counter() - started
+
+    similar = batches_by_tokens(windows, 8 * TOKENS)
+    padded = [list(range(len(windows)))[first : first + 8] for first in range(0, len(windows), 8)]
+    with torch.inference_mode():
+        seconds = [(run(similar, False), run(padded, True)) for _ in range(3)]
+    ours, theirs = (statistics.median(values) for values in zip(*seconds, strict=True))
+    return {
+        "pages": pages,
+        "windows": len(windows),
+        "median_length": statistics.median(lengths),
+        "similar": ours,
+        "padded": theirs,
+    }
+
+
+def once_a_pair(head: ReHead, states: Tensor, labels: Tensor, pairs: Tensor) -> Tensor:
+    """The published decoder on one page: both networks run for every pair; logits [P, 2]."""
+    embedded = head.entity_emb(labels)
+    heads, tails = pairs.unbind(-1)
+    first = head.ffnn_head(torch.cat([states[heads], embedded[heads]], dim=-1))
+    second = head.ffnn_tail(torch.cat([states[tails], embedded[tails]], dim=-1))
+    classifier = head.rel_classifier
+    return classifier.bilinear(first, second) + classifier.linear(torch.cat([first, second], dim=-1))
+
+
+def measure_re(count: int, pages: int, rounds: int) -> dict[str, float]:
+    """Milliseconds for all pages: ours, and the published way page by page."""
+    torch.manual_seed(0)
+    head = ReHead(768, 3, 0.1).eval()
+    states = torch.randn(pages, 2 * count, 768)
+    labels = torch.tensor([1] * count + [2] * count)
+    pairs = torch.from_numpy(candidate_pairs(["QUESTION"] * count + ["ANSWER"] * count))
+    all_pairs = torch.cat([pairs + page * 2 * count for page in range(pages)])
+    all_labels = labels.repeat(pages)
+    ways: dict[str, Callable[[], Tensor]] = {
+        "ours": lambda: head(states.flatten(0, 1), all_labels, all_pairs),
+        "once a pair": lambda: torch.cat([once_a_pair(head, page, labels, pairs) for page in states]),
+    }
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    with torch.inference_mode():
+        torch.testing.assert_close(ways["ours"](), ways["once a pair"](), atol=1e-4, rtol=0)
+        for _ in range(rounds):
+            for way, call in ways.items():
+                started = time.perf_counter()
+                call()
+                times[way].append(1000 * (time.perf_counter() - started))
+    return {way: statistics.median(values) for way, values in times.items()}
+
+
+def report(models: dict[str, Any], re_heads: dict[str, Any], lengths: dict[str, Any] | None) -> dict[str, float]:
+    """Print all that was measured; the ratios by the names of `TARGETS`."""
+    for name, found in models.items():
+        print(
+            f"{name:32} {found['median_ms']:6.0f} ms a page (smallest {found['min_ms']:.0f}, "
+            f"CPU {found['cpu_ms']:.0f}), peak RSS {found['peak_rss_mb']:.0f} MB"
+        )
+    for what, found in re_heads.items():
+        print(f"RE head {what}: ours {found['ours']:.1f} ms, once a pair {found['once a pair']:.1f} ms")
+    median = {name: found["median_ms"] for name, found in models.items()}
+    large = re_heads["150 x 150, 8 pages"]
+    values = [
+        median["HF LayoutLM, sdpa"] / median["ours VI-LayoutXLM"],
+        median["HF LayoutLMv2"] / median["ours LayoutLMv2"],
+        large["once a pair"] / large["ours"],
+    ]
+    if lengths:
+        print(
+            f"{lengths['windows']} windows of {lengths['pages']} pages, median length {lengths['median_length']:.0f}: "
+            f"similar lengths {lengths['similar']:.1f} s, padded to 512 {lengths['padded']:.1f} s"
+        )
+        values.append(lengths["padded"] / lengths["similar"])
+    ratios = dict(zip(TARGETS, values, strict=False))
+    for name, value in ratios.items():
+        print(f"{name}: {value:.2f}, target {TARGETS[name]:.2f}")
+    return ratios
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=1, help="pages a call")
+    parser.add_argument("--worker", choices=list(MODELS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        worker(options.worker, options.threads, options.batch)
+        return 0
+    torch.set_num_threads(options.threads)
+    rounds, pages = (2, 4) if options.quick else (5, 16)
+    models = measure_models(options.threads, options.batch, rounds)
+    re_heads = {"40 x 40, 1 page": measure_re(40, 1, rounds), "150 x 150, 8 pages": measure_re(150, 8, rounds)}
+    lengths = measure_lengths(options.data, pages) if options.data else None
+    ratios = report(models, re_heads, lengths)
+    smallest = min(value / TARGETS[name] for name, value in ratios.items())
+    if options.json:
+        result = {"models": models, "re": re_heads, "lengths": lengths, "ratios": ratios, "targets": TARGETS}
+        text = json.dumps({**result, "smallest_over_target": smallest}, indent=2)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    print(f"smallest ratio over its target: {smallest:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
