@@ -3,10 +3,10 @@
     python benchmarks/forward.py [--data DATA] [--json FILE] [--quick] [--threads 2] [--batch 1]
 
 Every model lives in a process of its own (its peak RSS is its own); they run in turn, the median of 5 rounds counts
-(`--quick`: 2), with the smallest and the smallest CPU time beside it, which other work on the machine touches less (with
-`--threads 1` hardly at all). Ours are packed, as inference on the CPU runs them. detectron2 cannot be installed: Hugging
-Face's LayoutLMv2 gets a backbone that runs detectron2's operations one by one (`Detectron2Backbone`), all levels of the
-pyramid included, the same size and the same weights' shapes as the real one.
+(`--quick`: 2). Beside it stand the smallest and the smallest CPU time, which other work on the machine touches less
+(with `--threads 1` hardly at all). Ours are packed, as inference on the CPU runs them. detectron2 cannot be installed:
+Hugging Face's LayoutLMv2 gets a backbone of the same size that runs detectron2's operations one by one, see
+`peer_models.py`.
 
 DATA holds xfund_zh/zh_val: the lengths of its pages' windows, by the bundled tokenizer, tell what batches of
 similar lengths save against padding every window to 512; left out without it.
@@ -27,29 +27,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.peer_models import hf_layoutlm, hf_layoutlmv2  # noqa: E402
 from kie_ray.decoding.re import candidate_pairs  # noqa: E402
 from kie_ray.models.heads import ReHead  # noqa: E402
 from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForSer  # noqa: E402
 from kie_ray.models.layoutlmv2 import LayoutLMv2Config, LayoutLMv2ForSer  # noqa: E402
 from kie_ray.models.packed import pack  # noqa: E402
-from kie_ray.models.resnext_fpn import (  # noqa: E402
-    PIXEL_MEAN,
-    PIXEL_STD,
-    BackboneSize,
-    FrozenBatchNorm,
-    ResNextFpn,
-    normalised,
-)
 
 TOKENS = 512
 LABELS = 7
@@ -72,51 +63,6 @@ TARGETS = {
 }
 
 
-class Detectron2Backbone(nn.Module):
-    """What detectron2 computes for LayoutLMv2, in its order: every level of the pyramid, though only p2 is used."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        # Hugging Face's weight initialisation reads and writes these.
-        self.cfg = SimpleNamespace(MODEL=SimpleNamespace(PIXEL_MEAN=PIXEL_MEAN, PIXEL_STD=PIXEL_STD))
-        self.pixel_mean, self.pixel_std = torch.zeros(3, 1, 1), torch.zeros(3, 1, 1)
-        self.backbone = ResNextFpn(BackboneSize())
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Float [P, 3, 224, 224] -> [P, 49, 256]."""
-        net = self.backbone
-        levels = net.bottom_up(normalised(images))
-        laterals = (net.fpn_lateral2, net.fpn_lateral3, net.fpn_lateral4, net.fpn_lateral5)
-        outputs = (net.fpn_output2, net.fpn_output3, net.fpn_output4, net.fpn_output5)
-        merged = laterals[3](levels[3])
-        results = [outputs[3](merged)]
-        for number in (2, 1, 0):
-            merged = laterals[number](levels[number]) + F.interpolate(merged, scale_factor=2.0, mode="nearest")
-            results.append(outputs[number](merged))
-        F.max_pool2d(results[0], kernel_size=1, stride=2)
-        return F.adaptive_avg_pool2d(results[-1], (7, 7)).flatten(2).transpose(1, 2)
-
-
-def hf_layoutlmv2() -> nn.Module:
-    """Hugging Face's class with `Detectron2Backbone` in the place of detectron2's."""
-    from transformers import LayoutLMv2Config as HfConfig
-    from transformers.models.layoutlmv2 import modeling_layoutlmv2 as module
-
-    module.requires_backends = lambda *_: None
-    module.LayoutLMv2VisualBackbone = Detectron2Backbone
-    module.detectron2 = SimpleNamespace(layers=SimpleNamespace(FrozenBatchNorm2d=FrozenBatchNorm))
-    FrozenBatchNorm.eps = FrozenBatchNorm.EPS  # type: ignore[attr-defined]
-    return module.LayoutLMv2ForTokenClassification(HfConfig(num_labels=LABELS)).eval()
-
-
-def hf_layoutlm() -> nn.Module:
-    from transformers import LayoutLMConfig as HfConfig
-    from transformers import LayoutLMForTokenClassification
-
-    model = LayoutLMForTokenClassification._from_config(HfConfig(num_labels=LABELS), attn_implementation="sdpa")
-    return model.eval()
-
-
 def ours(kind: type[nn.Module], config: Any, packed: bool = True) -> nn.Module:
     model = kind(config).eval()
     if packed:
@@ -129,9 +75,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "ours VI-LayoutXLM, not packed": lambda: ours(LayoutLMv2ForSer, LayoutLMv2Config(**XLM, num_labels=LABELS), False),
     "ours VI-LayoutXLM, bfloat16": lambda: MODELS["ours VI-LayoutXLM, not packed"]().bfloat16(),
     "ours LayoutLM": lambda: ours(LayoutLMForSer, LayoutLMConfig(num_labels=LABELS)),
-    "HF LayoutLM, sdpa": hf_layoutlm,
+    "HF LayoutLM, sdpa": lambda: hf_layoutlm(LABELS),
     "ours LayoutLMv2": lambda: ours(LayoutLMv2ForSer, LayoutLMv2Config(num_labels=LABELS, use_visual_backbone=True)),
-    "HF LayoutLMv2": hf_layoutlmv2,
+    "HF LayoutLMv2": lambda: hf_layoutlmv2(LABELS),
 }
 
 
@@ -141,7 +87,7 @@ def boxes(rows: int, length: int) -> Tensor:
 
 
 def worker(name: str, threads: int, batch: int) -> None:
-    """Load a model; run once for every line on stdin and print the seconds, wall and CPU; at the end print the peak RSS in MB."""
+    """Load a model; run once a line of stdin and print the seconds, wall and CPU; at the end print the peak RSS in MB."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = MODELS[name]()

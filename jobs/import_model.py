@@ -69,6 +69,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         choices=["auto", "tb-yx", "tb-yx-paddle", "none"],
         help="order of the lines (default: PaddleOCR's recipe of the model; tb-yx for others)",
     )
+    add(
+        "--window-marks",
+        default="auto",
+        choices=["auto", "none", "begin-end"],
+        help="put [CLS] and [SEP] (<s> and </s>) around every window (default: for Hugging Face's SER models)",
+    )
     add("--entity-labels", type=_names, metavar="LIST", help="rows of the RE head (default: HEADER,QUESTION,ANSWER)")
     add("--relation-pairs", type=_names, metavar="LIST", help="KEY:VALUE labels to link (default: QUESTION:ANSWER)")
     add("--licence", default="see source", help="licence of the weights, for the model card")

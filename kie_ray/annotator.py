@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,9 +25,11 @@ from kie_ray.encoding.page_image import model_images
 from kie_ray.errors import Category, DocumentError, ErrorItem, Stage
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_info import BundleInfo, Task
-from kie_ray.models.bundle_models import KieModels, load_models
-from kie_ray.models.kie_model import KieModel
 from kie_ray.records import OTHER, Page
+
+if TYPE_CHECKING:
+    from kie_ray.models.bundle_models import KieModels
+    from kie_ray.models.kie_model import KieModel
 
 TOKENS_PER_BATCH = 4096
 IMAGES_PER_BATCH = 4
@@ -72,6 +75,9 @@ class Annotator:
         tasks: Collection[Task] = ("ser", "re"),
     ) -> Annotator:
         """Load a bundle's tokenizer and its models for `tasks` onto `device`."""
+        # Not above: ONNX Runtime's models do without transformers, which takes 2 s to import.
+        from kie_ray.models.bundle_models import load_models
+
         info = bundle.info
         encoder = PageEncoder(
             bundle.load_tokenizer(),

@@ -34,6 +34,10 @@ class PageTokenizer(Protocol):
     @property
     def mask_id(self) -> int: ...
     @property
+    def mark_ids(self) -> tuple[int, int] | None:
+        """Ids of the tokens that begin and end a text ([CLS] and [SEP], <s> and </s>); None where there are none."""
+
+    @property
     def special_ids(self) -> frozenset[int]:
         """Ids that no text should be predicted as: padding, mask, begin and end marks, unknown."""
 
@@ -118,6 +122,14 @@ class SubwordTokenizer:
     @property
     def mask_id(self) -> int:
         return self._id("mask")
+
+    @property
+    def mark_ids(self) -> tuple[int, int] | None:
+        for names in (("[CLS]", "[SEP]"), ("<s>", "</s>")):
+            begin, end = map(self._backend.token_to_id, names)
+            if begin is not None and end is not None:
+                return begin, end
+        return None
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -216,6 +228,10 @@ class XlmrTokenizer:
     @property
     def mask_id(self) -> int:
         return self._vocab_size - 1
+
+    @property
+    def mark_ids(self) -> tuple[int, int]:
+        return self.bos_id, self.eos_id
 
     @property
     def special_ids(self) -> frozenset[int]:

@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 from kie_ray.encoding.page_image import ImageKind
 from kie_ray.encoding.reading_order import ReadingOrder
+from kie_ray.encoding.tokenizer import PageTokenizer
 from kie_ray.errors import ConfigError
 from kie_ray.importing.parts import Part
 from kie_ray.models.bundle_info import INFO_FILE
@@ -25,7 +26,8 @@ class ImportOptions:
 
     `paddle_ser` and `paddle_re` (either or both), `paddle_encoder`, or `huggingface` (one directory, or one for SER and
     one for RE). `labels`: see `kie_ray.importing.labels.wanted_names`. `image` and `reading_order`: auto, or a value of
-    the bundle's field. `entity_labels`, `relation_pairs` (KEY:VALUE): of the RE head. `half`: store float16.
+    the bundle's field. `window_marks`: auto, none or begin-end. `entity_labels`, `relation_pairs` (KEY:VALUE): of the
+    RE head. `half`: store float16.
     """
 
     output: str
@@ -38,6 +40,7 @@ class ImportOptions:
     name: str | None = None
     image: str = "auto"
     reading_order: str = "auto"
+    window_marks: str = "auto"
     entity_labels: Sequence[str] = ENTITY_LABELS
     relation_pairs: Sequence[str] = ("QUESTION:ANSWER",)
     licence: str = "see source"
@@ -57,6 +60,7 @@ class ImportOptions:
             )
         _one_of("--image", self.image, get_args(ImageKind))
         _one_of("--reading-order", self.reading_order, get_args(ReadingOrder))
+        _one_of("--window-marks", self.window_marks, ("none", "begin-end"))
         for pair in self.relation_pairs:
             if len(pair.split(":")) != 2 or not all(part.strip() for part in pair.split(":")):
                 raise ConfigError(f"--relation-pairs {pair!r} should be KEY:VALUE, such as QUESTION:ANSWER")
@@ -114,6 +118,24 @@ def reading_order(options: ImportOptions, part: Part) -> ReadingOrder:
     if not options.paddle:
         return "tb-yx"
     return "tb-yx-paddle" if part.architecture.startswith("VI-") else "none"
+
+
+def window_marks(options: ImportOptions, parts: Sequence[Part], tokenizer: PageTokenizer) -> tuple[int, int] | None:
+    """Ids of the tokens around every window, None for none: as asked, or as the model was tuned.
+
+    Hugging Face's processors put them around a text, and its SER models are tuned with them. PaddleOCR's models,
+    layoutlmft's RE models, and encoders, which `jobs/train.py` tunes, know none.
+
+    Raises:
+        ConfigError: marks were asked for, and the tokenizer has none.
+    """
+    asked = options.window_marks
+    tuned_with = not options.paddle and all(part.folder == "ser" for part in parts)
+    if asked == "none" or (asked == "auto" and not tuned_with):
+        return None
+    if asked == "begin-end" and tokenizer.mark_ids is None:
+        raise ConfigError("--window-marks begin-end: the tokenizer has neither [CLS] and [SEP] nor <s> and </s>")
+    return tokenizer.mark_ids
 
 
 def _one_of(option: str, value: str, known: Sequence[str]) -> None:

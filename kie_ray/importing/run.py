@@ -15,7 +15,7 @@ from kie_ray.encoding.tokenizer import PageTokenizer, load_tokenizer
 from kie_ray.errors import ConfigError
 from kie_ray.importing.card import model_card
 from kie_ray.importing.labels import PADDLE_CLASSES, LabelRows, wanted_names
-from kie_ray.importing.options import ImportOptions, image_kind, reading_order
+from kie_ray.importing.options import ImportOptions, image_kind, reading_order, window_marks
 from kie_ray.importing.parts import Part, number_entities, number_labels, read_huggingface, read_paddle
 from kie_ray.importing.self_check import check_bundle, check_encoder
 from kie_ray.importing.sources import find_tokenizer, local_directory
@@ -50,17 +50,19 @@ class _Pages:
     image: ImageKind
     reading_order: ReadingOrder
     max_tokens: int
+    marks: tuple[int, int] | None
 
     @property
     def overlap_tokens(self) -> int:
         return self.max_tokens // 4
 
     def described(self) -> dict[str, str]:
+        between = f" between tokens {self.marks[0]} and {self.marks[1]}" if self.marks else ""
         return {
             "tokenizer": self.tokenizer_file.name,
             "reading order": self.reading_order,
             "image": self.image,
-            "windows": f"{self.max_tokens} tokens",
+            "windows": f"{self.max_tokens} tokens{between}",
         }
 
 
@@ -107,7 +109,12 @@ def _prepare(options: ImportOptions, parts: Sequence[Part], work: Path) -> _Page
     places = named or [part.directory for part in parts]
     tokenizer, file = find_tokenizer(places, parts[0].vocab_size, "LayoutXLM" in parts[0].architecture)
     longest = min(LONGEST_WINDOW, *(part.model.config.max_position_embeddings for part in parts))
-    return _Pages(tokenizer, file, image_kind(options, parts[0]), reading_order(options, parts[0]), longest)
+    marks = window_marks(options, parts, tokenizer)
+    if marks is not None:
+        longest = min(longest, *(part.model.config.max_position_embeddings - len(marks) for part in parts))
+        for part in parts:
+            part.model.set_window_marks(marks)
+    return _Pages(tokenizer, file, image_kind(options, parts[0]), reading_order(options, parts[0]), longest, marks)
 
 
 def _write_bundle(options: ImportOptions, parts: list[Part], pages: _Pages, path: Path) -> list[str]:

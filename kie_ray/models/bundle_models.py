@@ -178,10 +178,9 @@ def _check_model(model: KieModel, info: BundleInfo, origin: Path) -> None:
     config = model.config
     if model.uses_image and info.image == "none":
         raise BundleError(f"{origin}: image is 'none' in {INFO_FILE}, but the model sees the page's pixels")
-    if info.max_tokens > config.max_position_embeddings and getattr(config, "use_1d_positions", True):
-        raise BundleError(
-            f"{origin}: max_tokens is {info.max_tokens}, the model has {config.max_position_embeddings} positions"
-        )
+    room = config.max_position_embeddings - len(model.window_marks or ())
+    if info.max_tokens > room and getattr(config, "use_1d_positions", True):
+        raise BundleError(f"{origin}: max_tokens is {info.max_tokens}, the model has {room} positions for them")
     names = LabelSet.from_classes(info.labels).names
     if model.has_ser and config.num_labels != len(names):
         raise BundleError(

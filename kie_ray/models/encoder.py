@@ -30,6 +30,7 @@ class LayoutLMv2Config(PreTrainedConfig):
     see `BackboneSize`; None for the published ones. `add_pooler`: carry the pooler of published checkpoints, which no
     task here uses. `use_1d_positions`: add the absolute position embedding. `num_entity_labels`:
     rows of the RE head's label embedding. `relation_geometry`: width of the RE head's geometry network, 0 for none.
+    `window_marks`: ids of the begin and end token that the task models put around every window, None for none.
     """
 
     model_type = "layoutlmv2"
@@ -65,6 +66,7 @@ class LayoutLMv2Config(PreTrainedConfig):
     use_1d_positions: bool = True
     num_entity_labels: int = 3
     relation_geometry: int = 0
+    window_marks: list[int] | tuple[int, int] | None = None
     tie_word_embeddings: bool = True
 
     @classmethod

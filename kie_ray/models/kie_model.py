@@ -22,6 +22,7 @@ from transformers.utils import ModelOutput
 from kie_ray.encoding.batching import IGNORED_LABEL
 from kie_ray.errors import ConfigError
 from kie_ray.models.heads import MaskedLmHead, ReHead, SerHead, relation_loss
+from kie_ray.models.window_marks import add_marks, check_marks
 
 
 @dataclass
@@ -55,6 +56,7 @@ class KieModel(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
+        self.window_marks = check_marks(getattr(config, "window_marks", None))
         setattr(self, self.base_model_prefix, self.encoder_class(config))
         self._add_heads(config)
         self.post_init()
@@ -101,6 +103,10 @@ class KieModel(PreTrainedModel):
     def uses_image(self) -> bool:
         """The model sees the page's pixels: `encode` then needs `image_features`."""
         return bool(self._encoder.uses_image)
+
+    def set_window_marks(self, marks: tuple[int, int] | None) -> None:
+        """Put these two tokens around every window from now on (kept in the configuration), or none."""
+        self.window_marks = self.config.window_marks = check_marks(marks)
 
     def get_input_embeddings(self) -> nn.Module:
         return self._encoder.get_input_embeddings()
@@ -173,18 +179,24 @@ class KieModel(PreTrainedModel):
                 if self.uses_image
                 else f"{name} has no image branch: it takes no image_features"
             )
+        first, length = 0, input_ids.shape[1]
+        if self.window_marks is not None:
+            first = 1
+            input_ids, bbox, attention_mask, token_type_ids = add_marks(
+                self.window_marks, input_ids, bbox, attention_mask, token_type_ids
+            )
         inputs = (input_ids, bbox, attention_mask, token_type_ids, image_features)
-        length = input_ids.shape[1]
+        text = slice(first, first + length)
         if layers is None:
-            return self._encoder(*inputs).last_hidden_state[:, :length]
+            return self._encoder(*inputs).last_hidden_state[:, text]
         count = self.config.num_hidden_layers
         for layer in layers:
             if not 0 <= layer < count:
                 raise ConfigError(f"no encoder layer {layer}; num_hidden_layers {count} gives layers 0 to {count - 1}")
         output = self._encoder(*inputs, output_hidden_states=True)
         # hidden_states[0] is what enters the first layer
-        kept = tuple(output.hidden_states[layer + 1][:, :length] for layer in layers)
-        return output.last_hidden_state[:, :length], kept
+        kept = tuple(output.hidden_states[layer + 1][:, text] for layer in layers)
+        return output.last_hidden_state[:, text], kept
 
     def ser_logits(self, hidden: Tensor) -> Tensor:
         """Float [..., H] -> [..., num_labels]. Raises TypeError on a model without SER head."""

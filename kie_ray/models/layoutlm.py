@@ -31,7 +31,8 @@ class LayoutLMConfig(PreTrainedConfig):
     absolute position embedding. `num_entity_labels`: rows of the RE head's label embedding. `relation_geometry`: width
     of the RE head's geometry network, 0 for none. `use_image_branch`: the page image is read as well.
     `image_branch_blocks`: its depth, see `ResNet`. `image_branch_pixel_boxes`: round its boxes to pixels of the 224 x
-    224 page and widen them by half a pixel, as the common recipe does; else they are taken as they are.
+    224 page and widen them by half a pixel, as the common recipe does; else they are taken as they are. `window_marks`:
+    ids of the begin and end token that the task models put around every window, None for none.
     """
 
     model_type = "layoutlm"
@@ -54,6 +55,7 @@ class LayoutLMConfig(PreTrainedConfig):
     use_1d_positions: bool = True
     num_entity_labels: int = 3
     relation_geometry: int = 0
+    window_marks: list[int] | tuple[int, int] | None = None
     use_image_branch: bool = False
     image_branch_blocks: list[int] | tuple[int, ...] = RESNET101_BLOCKS
     image_branch_pixel_boxes: bool = False

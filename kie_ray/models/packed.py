@@ -184,15 +184,12 @@ class PackedResNext(nn.Module):
         side = IMAGE_SIZE
         self.stem = PackedConv(network.stem.conv1, side)
         side //= 4
-        stages = []
         for stage in (network.res2, network.res3, network.res4, network.res5):
-            blocks = []
-            for block in stage:
+            for number, block in enumerate(stage):
                 assert isinstance(block, Bottleneck)
-                blocks.append(PackedBottleneck(block, side))
+                stage[number] = PackedBottleneck(block, side)  # at once, so that the weights are never there twice
                 side //= block.conv2.stride[0]
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
+        self.stages = nn.ModuleList([network.res2, network.res3, network.res4, network.res5])
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """As `ResNext.forward`."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from jobs.import_model import main
-from kie_ray.encoding import LabelSet, train_tokenizer
+from kie_ray.encoding import LabelSet, load_tokenizer, train_tokenizer
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_models import load_models
 from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForKie, LayoutLMForSer, LayoutLMModel
@@ -125,11 +125,25 @@ def test_labels_of_a_huggingface_checkpoint_are_renumbered(tmp_path: Path, vocab
     bundle = Bundle.load(output)
     assert (bundle.info.name, bundle.info.tasks, bundle.info.image) == ("mine", ["ser"], "none")
     assert (bundle.info.reading_order, bundle.info.ser_rule) == ("tb-yx", "mean")
+    marks = load_tokenizer(vocabulary).mark_ids
+    assert loaded(output).window_marks == marks  # Hugging Face's SER models are tuned with [CLS] and [SEP]
+    assert bundle.info.max_tokens == model.config.max_position_embeddings - 2
+    model.set_window_marks(marks)
     with torch.inference_mode():
         theirs, ours = model(**inputs()).ser_logits, loaded(output)(**inputs()).ser_logits
     for index, name in enumerate(FUNSD):
         torch.testing.assert_close(ours[..., bundle.label_set.id_of(name)], theirs[..., index])
     assert "| 1 | B-QUESTION | 3 |" in (output / "README.md").read_text()
+
+
+def test_window_marks_can_be_left_out(tmp_path: Path, vocabulary: Path) -> None:
+    model = LayoutLMForSer(layoutlm()).eval()
+    source = save_huggingface(tmp_path / "model", model, id2label={str(i): name for i, name in enumerate(FUNSD)})
+    (source / "tokenizer.json").write_bytes((vocabulary / "tokenizer.json").read_bytes())
+    output = tmp_path / "bundle"
+    assert main(["--huggingface", str(source), "--output", str(output), "--window-marks", "none"]) == 0
+    assert loaded(output).window_marks is None
+    assert Bundle.load(output).info.max_tokens == model.config.max_position_embeddings
 
 
 def test_microsofts_re_model_alone_with_other_labels(tmp_path: Path, vocabulary: Path) -> None:

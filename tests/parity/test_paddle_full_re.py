@@ -35,7 +35,5 @@ def test_pages_on_which_the_reference_raises(fixtures_dir: Path, folder: str, ca
 
 @pytest.mark.parametrize("case_name", EMPTY_CASES)
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_by_default_a_question_and_an_answer_are_a_candidate(
-    fixtures_dir: Path, folder: str, case_name: str
-) -> None:
+def test_by_default_a_question_and_an_answer_are_a_candidate(fixtures_dir: Path, folder: str, case_name: str) -> None:
     paddle_re.check_default_candidates(fixtures_dir / folder, case_name)
