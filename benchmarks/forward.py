@@ -87,7 +87,7 @@ def boxes(rows: int, length: int) -> Tensor:
 
 
 def worker(name: str, threads: int, batch: int) -> None:
-    """Load a model; run once a line of stdin and print the seconds, wall and CPU; at the end print the peak RSS in MB."""
+    """Load a model; run once a line of stdin and print seconds, wall and CPU; at the end print the peak RSS in MB."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = MODELS[name]()

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
+from kie_ray.config import load_settings
 from kie_ray.errors import ConfigError
 
 if TYPE_CHECKING:
+    from kie_ray.ocr import OcrSettings
     from kie_ray.records import Page
 
 
@@ -27,6 +29,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--images", help="folder of the page images; a FUNSD folder brings its own")
     parser.add_argument("--ocr", default="annotations", choices=["annotations", "rapidocr", "paddleocr"])
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="ocr.key=value",
+        dest="overrides",
+        help="a setting of the OCR engine, as in the batch job's configuration; repeatable",
+    )
     parser.add_argument("--protocol", default="lines", choices=["lines", "paddle"])
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
@@ -72,16 +82,17 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError("--report draws whole lines, --protocol paddle scores tokens: use --protocol lines")
     if args.report and args.report.exists() and not args.report.is_dir():
         raise ConfigError(f"--report {args.report} is a file; name a folder")
+    ocr = ocr_settings(args)
     bundle = Bundle.load(args.model)
     gold, images = read_gold(args)
     device = "cpu" if args.runtime == "onnx" and args.device == "auto" else args.device
     annotator = load_annotator(bundle, resolve_device(device), runtime=args.runtime)
-    if args.ocr == "annotations":
+    if ocr is None:
         gold = with_pixels(gold, images, bundle.info.image)
     if args.protocol == "paddle":
         scores = evaluate_paddle(annotator, gold, args.task)
     else:
-        read = None if args.ocr == "annotations" else read_pages(gold, images, args.ocr, bundle.info.image)
+        read = None if ocr is None else read_pages(gold, images, ocr, bundle.info.image)
         scores, findings = evaluate_lines(annotator, gold, args.task, read)
         if args.report:
             title = f"Errors of {bundle.info.name}"
@@ -93,6 +104,20 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         "model": bundle.info.name,
         **scores,
     }
+
+
+def ocr_settings(args: argparse.Namespace) -> OcrSettings | None:
+    """The engine that --ocr and --set ask for; None where the gold lines are taken."""
+    if args.ocr == "annotations":
+        if args.overrides:
+            raise ConfigError(f"--set {args.overrides[0]}: no OCR engine runs with --ocr annotations")
+        return None
+    from pipelines.config import ExtractConfig
+
+    strange = [item for item in args.overrides if not item.startswith("ocr.")]
+    if strange:
+        raise ConfigError(f"--set {strange[0]}: evaluate.py takes the keys ocr.* of the batch job's configuration")
+    return load_settings(ExtractConfig, None, [*args.overrides, f"ocr.engine={args.ocr}"]).ocr
 
 
 def read_gold(args: argparse.Namespace) -> tuple[list[Page], Path]:

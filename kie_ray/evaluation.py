@@ -125,13 +125,13 @@ def predict(annotator: Annotator, gold: Sequence[Page]) -> list[Page]:
     return pages
 
 
-def read_pages(gold: Sequence[Page], images: Path, engine: str, kind: ImageKind = "none") -> list[Page]:
+def read_pages(gold: Sequence[Page], images: Path, settings: OcrSettings, kind: ImageKind = "none") -> list[Page]:
     """The gold pages' images as an OCR engine reads them: lines without labels, `pixels` as the bundle's `image` says.
 
     Raises:
-        ConfigError: an image is missing or cannot be read.
+        ConfigError: the engine cannot be had; an image is missing or cannot be read.
     """
-    ocr = build_engine(OcrSettings.model_validate({"engine": engine}))
+    ocr = build_engine(settings)
     found = []
     with Reader() as reader:
         for page in gold:

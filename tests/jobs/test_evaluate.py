@@ -165,6 +165,10 @@ def test_paddle_protocol(folder: Path, task: str) -> None:
         (["--task", "ser", "--model", "nowhere"], "no model bundle"),
         (["--task", "ser", "--annotations", "nowhere.txt"], "nowhere.txt does not exist"),
         (["--task", "ser", "--images", "nowhere"], "is not a directory"),
+        (["--task", "ser", "--set", "ocr.min_score=0.5"], "no OCR engine runs"),
+        (["--task", "ser", "--ocr", "rapidocr", "--set", "pdf_dpi=100"], "takes the keys ocr.*"),
+        (["--task", "ser", "--ocr", "rapidocr", "--set", "ocr.min_scor=0.5"], "did you mean 'min_score'"),
+        (["--task", "ser", "--ocr", "paddleocr", "--set", "ocr.paddleocr.detection_dir=/nowhere"], "/nowhere"),
     ],
 )
 def test_wrong_arguments_are_one_line(
