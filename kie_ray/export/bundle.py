@@ -16,7 +16,15 @@ from kie_ray.encoding.labels import LabelSet
 from kie_ray.encoding.page_image import IMAGE_SIZE
 from kie_ray.errors import ConfigError
 from kie_ray.export.check import Comparison, compare
-from kie_ray.export.files import DEFAULT_OPSET, OPSETS, require_onnx, write_graph, write_int8, write_metadata
+from kie_ray.export.files import (
+    DEFAULT_OPSET,
+    OPSETS,
+    require_onnx,
+    shrink_tables,
+    write_graph,
+    write_int8,
+    write_metadata,
+)
 from kie_ray.export.graphs import EncoderGraph, ImageGraph, RelationGraph, expressible
 from kie_ray.export.readme import describe, without_section
 from kie_ray.models.bundle import Bundle
@@ -87,6 +95,8 @@ def export_bundle(bundle: Bundle, target: Path, settings: ExportSettings | None 
         models = load_models(bundle)
         for model, names in _models(models):
             _write(model, folder, names, bundle.info, settings)
+        for file in folder.glob("*.onnx"):
+            shrink_tables(file)
         staged = Bundle(work, bundle.info, bundle.fingerprint)
         float32 = compare(staged, models, load_onnx_models(staged))
         float32.require()

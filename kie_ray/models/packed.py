@@ -12,6 +12,7 @@ moved to another device or dtype.
 from __future__ import annotations
 
 import ctypes
+import platform
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -29,8 +30,9 @@ _OPERATORS = ("_linear_pointwise", "_convolution_pointwise", "_reorder_linear_we
 
 
 def can_pack() -> bool:
-    """This torch has oneDNN and the operators."""
-    return torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
+    """An x86 processor (others are untried), and a torch with oneDNN and the operators."""
+    known = platform.machine().lower() in ("x86_64", "amd64") and torch.backends.mkldnn.is_available()
+    return known and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
 
 
 @torch.no_grad()

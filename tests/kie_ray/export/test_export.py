@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +127,23 @@ def test_labels_travel_in_the_file(report: ExportReport, session: onnxruntime.In
 
 
 def test_the_bundle_is_whole(report: ExportReport) -> None:
-    added = set(report.bundle.info.files) - set(Bundle.load().info.files)
-    assert added == {"onnx/README.md", "onnx/re.onnx", "onnx/ser.onnx"}
+    source = {name for name in Bundle.load().info.files if not name.startswith("onnx/")}
+    assert set(report.bundle.info.files) - source == {"onnx/README.md", "onnx/re.onnx", "onnx/ser.onnx"}
     assert report.bundle.fingerprint != Bundle.load().fingerprint
     assert load_models(report.bundle).shared
+
+
+def largest_table(file: Path) -> onnx.TensorProto:
+    graph = onnx.load(str(file)).graph
+    tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    return max((item for item in graph.initializer if item.name in tables), key=lambda item: math.prod(item.dims))
+
+
+def test_tables_are_stored_as_float16_where_nothing_is_lost(report: ExportReport, tmp_path: Path) -> None:
+    half = largest_table(report.bundle.path / "onnx/ser.onnx")  # the bundle's weights are stored in float16
+    assert (list(half.dims), half.data_type) == ([8000, 256], onnx.TensorProto.FLOAT16)
+    exact = export_bundle(Bundle.load(make_bundle(tmp_path / "exact")), tmp_path / "new", ExportSettings(opset=20))
+    assert largest_table(exact.bundle.path / "onnx/ser.onnx").data_type == onnx.TensorProto.FLOAT
 
 
 def test_exported_again_nothing_old_stays(tmp_path: Path) -> None:
