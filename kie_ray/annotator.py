@@ -73,8 +73,10 @@ class Annotator:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         tasks: Collection[Task] = ("ser", "re"),
+        *,
+        inference_only: bool = False,
     ) -> Annotator:
-        """Load a bundle's tokenizer and its models for `tasks` onto `device`."""
+        """Load a bundle's tokenizer and its models for `tasks` onto `device`; `inference_only`: see `load_models`."""
         # Not above: ONNX Runtime's models do without transformers, which takes 2 s to import.
         from kie_ray.models.bundle_models import load_models
 
@@ -87,7 +89,7 @@ class Annotator:
             overlap_tokens=info.overlap_tokens,
             clamp=info.clamp_boxes,
         )
-        return cls(info, encoder, load_models(bundle, device, dtype, tasks))
+        return cls(info, encoder, load_models(bundle, device, dtype, tasks, inference_only=inference_only))
 
     def annotate(self, pages: Sequence[Page]) -> None:
         """SER, RE and fields, in place, by the models that are there. Lines keep their order and ids.

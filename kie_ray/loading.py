@@ -32,7 +32,7 @@ def load_annotator(
     """
     name = str(dtype).removeprefix("torch.")
     if choose_runtime(bundle, runtime, device=torch.device(device).type, dtype=name) == "torch":
-        return Annotator.from_bundle(bundle, device, dtype, tasks)
+        return Annotator.from_bundle(bundle, device, dtype, tasks, inference_only=True)
     from kie_ray.models.onnx_models import load_onnx_models
 
     return Annotator(bundle.info, page_encoder(bundle), cast("KieModels", load_onnx_models(bundle, tasks)))

@@ -2,7 +2,7 @@
 
 torch's float32 layers hand plain matrices to the kernels, which bring them into their own layout at every call and
 leave GELU, ReLU, normalisation and the sum with the shortcut to further passes over memory. Packed once, with those
-steps joined to the product (they are the operators that `torch.compile` generates), a layer takes about three quarters
+steps joined to the product (they are the operators that `torch.compile` generates), a layer takes about four fifths
 of the time. Results differ by rounding only.
 
 A packed model is for inference alone: its weights have left the state dict, it can neither be trained nor saved nor

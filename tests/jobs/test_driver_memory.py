@@ -7,6 +7,7 @@ import pytest
 from benchmarks.memory import measure
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_driver_s_memory_does_not_grow_with_the_documents(tmp_path: Path) -> None:
     # From some 1000 documents on, Ray's own pools and caches have their size: what grows after that, grows for ever.
