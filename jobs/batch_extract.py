@@ -7,11 +7,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-DONE, FAILED, BAD_ARGUMENTS, TOO_MANY_FAILED = 0, 1, 2, 3
+from jobs.command_line import BAD_ARGUMENTS, DONE, FAILED, TOO_MANY_FAILED, OneLineParser
 
 EPILOG = """\
 examples:
@@ -24,14 +23,8 @@ exit status: 0 done, 2 bad arguments or configuration, 3 more failed documents t
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line and status 2."""
-        self.exit(BAD_ARGUMENTS, f"{self.prog}: {message} (--help shows all options)\n")
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="batch_extract.py",
         description=__doc__,
         epilog=EPILOG,

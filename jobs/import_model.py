@@ -6,11 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout works without being installed
 
-DONE, FAILED, BAD_ARGUMENTS = 0, 1, 2
+from jobs.command_line import BAD_ARGUMENTS, DONE, FAILED, OneLineParser
 
 EPILOG = """\
 examples:
@@ -24,14 +23,8 @@ DIR is local or s3://. exit status: 0 done, 2 bad arguments or checkpoint, 1 any
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line and status 2."""
-        self.exit(BAD_ARGUMENTS, f"{self.prog}: {message} (--help shows all options)\n")
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = _Parser(
+    parser = OneLineParser(
         prog="import_model.py",
         description=__doc__,
         epilog=EPILOG,

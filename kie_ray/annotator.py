@@ -80,16 +80,8 @@ class Annotator:
         # Not above: ONNX Runtime's models do without transformers, which takes 2 s to import.
         from kie_ray.models.bundle_models import load_models
 
-        info = bundle.info
-        encoder = PageEncoder(
-            bundle.load_tokenizer(),
-            bundle.label_set,
-            reading_order=info.reading_order,
-            max_tokens=info.max_tokens,
-            overlap_tokens=info.overlap_tokens,
-            clamp=info.clamp_boxes,
-        )
-        return cls(info, encoder, load_models(bundle, device, dtype, tasks, inference_only=inference_only))
+        models = load_models(bundle, device, dtype, tasks, inference_only=inference_only)
+        return cls(bundle.info, page_encoder(bundle), models)
 
     def annotate(self, pages: Sequence[Page]) -> None:
         """SER, RE and fields, in place, by the models that are there. Lines keep their order and ids.
@@ -239,6 +231,19 @@ class Annotator:
             boxes=torch.tensor(boxes, dtype=torch.float32, device=device),
             order=torch.from_numpy(rank[lines]).to(device),
         ).cpu()
+
+
+def page_encoder(bundle: Bundle) -> PageEncoder:
+    """The bundle's tokenizer and rules of encoding."""
+    info = bundle.info
+    return PageEncoder(
+        bundle.load_tokenizer(),
+        bundle.label_set,
+        reading_order=info.reading_order,
+        max_tokens=info.max_tokens,
+        overlap_tokens=info.overlap_tokens,
+        clamp=info.clamp_boxes,
+    )
 
 
 def _first_tokens(item: EncodedPage, window: Window) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from kie_ray.annotator import Annotator
-from kie_ray.encoding import PageEncoder
+from kie_ray.annotator import Annotator, page_encoder
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_info import Task
 from kie_ray.models.runtime import Runtime, choose_runtime
@@ -36,16 +35,3 @@ def load_annotator(
     from kie_ray.models.onnx_models import load_onnx_models
 
     return Annotator(bundle.info, page_encoder(bundle), cast("KieModels", load_onnx_models(bundle, tasks)))
-
-
-def page_encoder(bundle: Bundle) -> PageEncoder:
-    """The bundle's tokenizer and rules of encoding."""
-    info = bundle.info
-    return PageEncoder(
-        bundle.load_tokenizer(),
-        bundle.label_set,
-        reading_order=info.reading_order,
-        max_tokens=info.max_tokens,
-        overlap_tokens=info.overlap_tokens,
-        clamp=info.clamp_boxes,
-    )

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kie_ray.annotator import page_encoder
 from kie_ray.datasets import read_labels, with_sizes
 from kie_ray.datasets.page_images import with_pixels
 from kie_ray.encoding import EncodedPage
 from kie_ray.encoding.batching import Batch, collate
 from kie_ray.encoding.page_image import model_images
-from kie_ray.loading import page_encoder
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_models import KieModels
 from kie_ray.models.kie_model import KieModel

@@ -1,4 +1,4 @@
-"""RE without visual backbone against PaddleNLP's recorded outputs.
+"""RE with and without visual backbone against PaddleNLP's recorded outputs.
 
 PaddleNLP raises on pages without candidates; there ours must give no pair and a finite loss.
 """
@@ -11,7 +11,7 @@ import pytest
 
 from tests.parity import paddle_re
 
-FOLDERS = ("paddle_vi_re/relpos", "paddle_vi_re/plain")
+FOLDERS = ("paddle_vi_re/relpos", "paddle_vi_re/plain", "paddle_full_re/plain")
 EMPTY_CASES = ("no_pairs", "two_entities", "two_entities_512rows")
 
 
