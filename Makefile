@@ -13,7 +13,7 @@ demo: $(VENV)/.base
 
 # The library's tests share the cores, one process each; those that start Ray need the machine to themselves.
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/kie_ray tests/parity tests/test_imports.py -n logical --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/kie_ray tests/parity tests/benchmarks tests/test_imports.py -n logical --maxprocesses 8 --dist loadfile
 	$(BIN)/python -m pytest tests/pipelines tests/jobs tests/faults
 
 slow: $(VENV)/.test

@@ -53,8 +53,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--image",
         default="auto",
-        choices=["auto", "none", "bgr", "paddle", "imagenet"],
-        help="how a page becomes the model's image (default: as the system does that the model comes from)",
+        choices=["auto", "none", "bgr", "paddle", "imagenet", "unit"],
+        help="how a page becomes the model's image (default: as the system does that the model comes from; for "
+        "LayoutLM with the common recipe's image branch unit, 0 to 1; imagenet where its training normalised these)",
     )
     add(
         "--reading-order",

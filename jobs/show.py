@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import unicodedata
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pyarrow.dataset as ds
 
 from kie_ray.errors import ConfigError
 from kie_ray.storage import exists, filesystem_for, join, read_text
+from kie_ray.text_table import table
 
 COLUMNS = ["uri", "page", "key", "value", "score"]
 WIDTHS = (24, 4, 30, 44, 5)
@@ -31,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"show.py: {error}", file=sys.stderr)
         return 2
-    print(table([("document", "page", "key", "value", "score"), *rows]))
+    print(table([("document", "page", "key", "value", "score"), *rows], WIDTHS))
     counts = f"{run['documents']} documents, {run['failed']} failed, {run['pages']} pages"
     print(f"{counts}; all fields in {args.output}/fields")
     return 0
@@ -49,24 +48,6 @@ def read_run(output: str, limit: int) -> tuple[list[tuple[str, ...]], dict[str, 
         for row in fields.to_pylist()
     ]
     return rows, run
-
-
-def table(rows: Iterable[Sequence[str]]) -> str:
-    """Aligned columns; Chinese characters are two cells wide on a terminal."""
-    lines = ["  ".join(fit(cell, width) for cell, width in zip(row, WIDTHS, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * (sum(WIDTHS) + 2 * len(WIDTHS) - 2), *lines[1:]])
-
-
-def fit(text: str, width: int) -> str:
-    """`text` cut or filled to `width` terminal cells; control characters are shown as spaces."""
-    text = "".join(" " if unicodedata.category(c).startswith("C") else c for c in text)
-    cells = 0
-    for index, character in enumerate(text):
-        size = 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if cells + size > width - (1 if index < len(text) - 1 else 0):
-            return text[:index] + "…" + " " * (width - cells - 1)
-        cells += size
-    return text + " " * (width - cells)
 
 
 if __name__ == "__main__":

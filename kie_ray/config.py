@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +13,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kie_ray.errors import ConfigError
 
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel = 2
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 200
+_MESSAGE = 300
+
 
 class Settings(BaseModel):
-    """Base of every configuration section: unknown keys are refused, values are checked on assignment too."""
+    """Base of every configuration section.
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+    Unknown keys, infinities and NaN are refused, values are checked on assignment too.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 S = TypeVar("S", bound=Settings)
@@ -31,12 +40,13 @@ def load_settings(kind: type[S], file: str | Path | None = None, overrides: Sequ
     tree: Any = {}
     if file is not None:
         path = Path(file)
-        if not path.is_file():
-            raise ConfigError(f"configuration file {path} does not exist")
         try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+            if not path.is_file():
+                raise ConfigError(f"configuration file {path} does not exist")
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"configuration file {path} cannot be read: {_on_one_line(error)}") from error
+        tree = _parse(text, str(path)) or {}
         if not isinstance(tree, dict):
             raise ConfigError(f"{path} must hold a mapping of settings, it holds a {type(tree).__name__}")
     for item in overrides:
@@ -49,12 +59,9 @@ def load_settings(kind: type[S], file: str | Path | None = None, overrides: Sequ
 
 def _apply_override(tree: dict[str, Any], item: str) -> None:
     key, separator, text = item.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set takes key=value, not {item!r}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
+    if not separator or not key or not key.isprintable():
+        raise ConfigError(f"--set takes key=value, not {shown(item)}")
+    value = _parse(text, f"--set {key}={shown(text)}")
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
@@ -65,16 +72,32 @@ def _apply_override(tree: dict[str, Any], item: str) -> None:
     node[last] = value
 
 
+def shown(value: object) -> str:
+    """`repr` cut to less than a line: a value may be megabytes long, or refer to itself."""
+    return _SHOWN.repr(value)[:_MESSAGE]
+
+
+def _parse(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except Exception as error:  # besides YAMLError its dates and numbers raise ValueError, AttributeError and others
+        raise ConfigError(f"{origin} is not valid YAML: {_on_one_line(error)}") from error
+
+
+def _on_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:_MESSAGE] or type(error).__name__
+
+
 def _one_line(kind: type[BaseModel], error: ValidationError, origin: str) -> str:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
-    where = ".".join(path)
+    where = ".".join(path)[:_MESSAGE]
     if first["type"] == "extra_forbidden":
         known = _fields_at(kind, path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.0)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{origin}: unknown key {where!r}{hint}"
-    return f"{origin}: {where} = {first.get('input')!r}: {first['msg']}"
+    return f"{origin}: {where} = {shown(first.get('input'))}: {first['msg']}"
 
 
 def _fields_at(kind: type[BaseModel], path: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ A change of a column's name, type or meaning raises `SCHEMA_VERSION`, and with i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -209,22 +209,6 @@ def row_to_document(row: Mapping[str, Any]) -> Document:
         by_index[item["page"]].fields.append(_field_from_row(item))
     timings = {name: seconds for name, seconds in (row["timings"] or {}).items() if seconds}
     return Document(row["doc_id"], row["uri"], pages, error_from_row(row["error"]), timings)
-
-
-def field_rows(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of FIELDS_SCHEMA of one document row."""
-    for item in row["fields"] or ():
-        yield {"doc_id": row["doc_id"], "uri": row["uri"], **item}
-
-
-def entity_rows(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows of ENTITIES_SCHEMA of one document row: every line of every page, also those without a label."""
-    for page in row["pages"] or ():
-        for line in page["lines"]:
-            entity = {"doc_id": row["doc_id"], "uri": row["uri"], "page": page["index"], "line_id": line["id"]}
-            for name in ("text", "ocr_score", "label", "label_score", "points"):
-                entity[name] = line[name]
-            yield entity
 
 
 def _page_to_row(page: Page) -> dict[str, Any]:

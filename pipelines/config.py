@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -37,20 +38,24 @@ class PoolSettings(Settings):
         return self
 
 
-def _ocr_pool() -> PoolSettings:
-    return PoolSettings(batch_size=2)
+class OcrPoolSettings(PoolSettings):
+    """The pool that decodes pages and reads their lines."""
+
+    batch_size: int = Field(2, ge=1, description="pages that one call of the engine takes")
 
 
-def _model_pool() -> PoolSettings:
-    return PoolSettings(batch_size=8)
+class ModelPoolSettings(PoolSettings):
+    """A pool that runs SER, RE or both."""
+
+    batch_size: int = Field(8, ge=1, description="pages that one call of the models takes")
 
 
 class PoolsSettings(Settings):
     """The pools. Where a bundle has one encoder for both heads, `ser` runs both in one pass and `re` is not started."""
 
-    ocr: PoolSettings = Field(default_factory=_ocr_pool)
-    ser: PoolSettings = Field(default_factory=_model_pool)
-    re: PoolSettings = Field(default_factory=_model_pool)
+    ocr: OcrPoolSettings = Field(default_factory=OcrPoolSettings)
+    ser: ModelPoolSettings = Field(default_factory=ModelPoolSettings)
+    re: ModelPoolSettings = Field(default_factory=ModelPoolSettings)
 
 
 class FetchSettings(Settings):
@@ -77,7 +82,9 @@ class SplittingSettings(Settings):
         ge=1,
         description="documents in one file of documents/, and what a kill may cost; empty: from their number",
     )
-    rows_per_table_file: int = Field(200_000, ge=1, description="rows in one file of fields/, entities/ and errors/")
+    rows_per_table_file: int = Field(
+        8_000_000, ge=1, description="rows in one file of fields/, entities/ and errors/ at most; 240 MiB close it too"
+    )
 
 
 class ModelSettings(Settings):
@@ -88,6 +95,13 @@ class ModelSettings(Settings):
         description="onnx: the bundle's ONNX files, on the CPU; auto: those where there are any and no GPU; torch",
     )
     re_threshold: float | None = Field(None, ge=0, le=1, description="probability that a link needs")
+
+
+class PricesSettings(Settings):
+    """What an hour of the machines costs, in any currency: then run.json and the report say what pages cost."""
+
+    cpu_hour: float | None = Field(None, ge=0, description="price of one core for one hour")
+    gpu_hour: float | None = Field(None, ge=0, description="price of one GPU for one hour")
 
 
 class ExtractConfig(Settings):
@@ -103,6 +117,7 @@ class ExtractConfig(Settings):
     pools: PoolsSettings = Field(default_factory=PoolsSettings)
     fetch: FetchSettings = Field(default_factory=FetchSettings)
     splitting: SplittingSettings = Field(default_factory=SplittingSettings)
+    prices: PricesSettings = Field(default_factory=PricesSettings)
     progress_seconds: float = Field(10.0, gt=0, description="seconds between two progress lines where no terminal is")
     no_progress_seconds: int = Field(
         4 * 3600, ge=60, description="the job gives up when no stage has finished anything for so long"
@@ -111,13 +126,25 @@ class ExtractConfig(Settings):
         2, ge=1, description="times that a document may kill the actor that works on it before it becomes an error row"
     )
 
+    def differences(self) -> dict[str, Any]:
+        """Settings that differ from the defaults, by their dotted names."""
+        ours, defaults = _flat(self.model_dump(mode="json")), _flat(type(self)().model_dump(mode="json"))
+        return {name: value for name, value in ours.items() if value != defaults.get(name)}
+
     def results_part(self) -> dict[str, Any]:
         """The part of the configuration that can change a result; what is left out only changes the speed."""
         tree = self.model_dump(mode="json")
-        for name in ("pools", "fetch", "progress_seconds", "no_progress_seconds", "max_attempts", "device"):
+        for name in ("pools", "fetch", "prices", "progress_seconds", "no_progress_seconds", "max_attempts", "device"):
             tree.pop(name)
         for name in ("threads", "device", "annotations"):
             tree["ocr"].pop(name, None)
         tree["splitting"] = {name: tree["splitting"][name] for name in ("pages_per_row", "probe_bytes")}
         tree["dtype"] = [self.pools.ser.dtype, self.pools.re.dtype]
         return tree
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

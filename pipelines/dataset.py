@@ -27,6 +27,8 @@ from pipelines.layout import OutputLayout
 from pipelines.ocr_stage import OcrActor
 from pipelines.tables import JobContext
 
+_ROWS_PER_FILE_AND_SLOT = 500
+
 
 def run_dataset(layout: OutputLayout, fingerprint: str, rows: int, plan: Plan, job: JobContext) -> None:
     """Process every row of the manifest that no earlier invocation has committed, and write it to documents/.
@@ -109,9 +111,14 @@ def rows_per_block(config: ExtractConfig, rows: int, plan: Plan) -> int:
 
 
 def rows_per_file(config: ExtractConfig, rows: int, plan: Plan) -> int:
-    """Rows that are written and committed together: a fiftieth of the run, at most 1000."""
+    """Rows that are written and committed together: a fiftieth of the run, at most 500 an OCR actor.
+
+    A kill costs the rows that wait for their file, so the bound is work of some minutes an actor; a pool of a hundred
+    still makes files of tens of megabytes.
+    """
     chosen = config.splitting.rows_per_file
-    return chosen or max(rows_per_block(config, rows, plan), min(1000, math.ceil(rows / 50)))
+    most = _ROWS_PER_FILE_AND_SLOT * plan.slots
+    return chosen or max(rows_per_block(config, rows, plan), min(most, math.ceil(rows / 50)))
 
 
 def small_tasks(plan: Plan) -> int:

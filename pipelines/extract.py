@@ -5,58 +5,43 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import ray
 
-from kie_ray.config import load_settings
 from kie_ray.errors import ConfigError, DocumentError
 from kie_ray.models.bundle import Bundle
-from kie_ray.models.runtime import Runtime, choose_runtime
-from kie_ray.ocr import build_engine
-from kie_ray.ocr.engine import check_engine
-from kie_ray.ocr.paddleocr_models import chosen_models
 from kie_ray.schemas import SCHEMA_VERSION
 from kie_ray.storage import read_bytes
-from kie_ray.storage.places import local_path, scheme_of
 from pipelines import cluster
 from pipelines.attempts import remove_ledger
 from pipelines.config import ExtractConfig
+from pipelines.counters import Counts, CountsActor
 from pipelines.dataset import run_dataset
-from pipelines.finalize import remove_uncommitted, run_report, verify_rows, write_tables
+from pipelines.derive import write_tables
+from pipelines.finalize import remove_uncommitted, verify_rows
 from pipelines.fingerprint import RunIdentity, digest
 from pipelines.ids import SetDigest
 from pipelines.inputs import Skipped, stored_documents
 from pipelines.layout import OutputLayout
 from pipelines.manifest import write_listing, write_manifest
+from pipelines.parallel import in_threads
 from pipelines.probe import ray_page_counts
-from pipelines.progress import Counts, CountsActor, ProgressDisplay
+from pipelines.progress import ProgressDisplay
 from pipelines.provenance import provenance, versions
 from pipelines.quiet import quiet_ray, without_ray_core_lines
-from pipelines.report import write_run_preview
+from pipelines.report import write_report_page, write_run_preview
+from pipelines.run_options import ExtractOptions, check_engines, load_config
+from pipelines.run_report import Machines, run_report, stage_workers
 from pipelines.tables import JobContext
+from pipelines.timeline import Timeline
 
 _ANNOTATIONS_BYTES = 4 * 2**30
-
-
-@dataclass(frozen=True)
-class ExtractOptions:
-    """What the command line says."""
-
-    inputs: Sequence[str]
-    output: str
-    model: str | None = None
-    ocr: str | None = None
-    annotations: str | None = None
-    runtime: Runtime | None = None
-    config_file: str | None = None
-    overrides: Sequence[str] = ()
-    limit: int | None = None
-    preview: int = 0
-    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +73,7 @@ def extract(options: ExtractOptions) -> ExtractResult:
     """
     config = load_config(options)
     bundle = Bundle.load(options.model)
-    _check_runtime(config, bundle)
-    _check_ocr(config)
+    check_engines(config, bundle)
     layout = OutputLayout(options.output)
     with layout.locked():
         if options.restart:
@@ -119,43 +103,7 @@ def extract(options: ExtractOptions) -> ExtractResult:
             preview = _preview(layout, options, config, bundle)
             return ExtractResult(layout, report, skipped, report["documents"], True, preview)
         with without_ray_core_lines():
-            return _run(options, config, bundle, layout, identity, state, listing, skipped)
-
-
-def load_config(options: ExtractOptions) -> ExtractConfig:
-    """The typed configuration: file, then --set, then the flags of their own."""
-    config = load_settings(ExtractConfig, options.config_file, options.overrides)
-    ocr = config.ocr.model_copy()
-    if options.annotations is not None:
-        if options.ocr not in (None, "annotations"):
-            raise ConfigError(f"--annotations is for --ocr annotations, not --ocr {options.ocr}")
-        ocr.engine, ocr.annotations = "annotations", options.annotations
-    elif options.ocr is not None:
-        ocr.engine = options.ocr  # type: ignore[assignment]  # checked by the model
-    if ocr.engine == "annotations" and not ocr.annotations:
-        raise ConfigError("--ocr annotations needs --annotations FILE")
-    if ocr.annotations and scheme_of(ocr.annotations) == "file":
-        ocr.annotations = str(local_path(ocr.annotations))
-    config.ocr = ocr
-    if options.runtime is not None:
-        config.model.runtime = options.runtime
-    return config
-
-
-def _check_ocr(config: ExtractConfig) -> None:
-    """A malformed label file, a wrong model directory, a failed download are told now and not by an actor."""
-    check_engine(config.ocr)
-    downloads = config.ocr.engine == "paddleocr" and any(model.folder is None for model in chosen_models(config.ocr))
-    if config.ocr.engine == "annotations" or downloads:
-        build_engine(config.ocr.model_copy(update={"device": "cpu"}))
-
-
-def _check_runtime(config: ExtractConfig, bundle: Bundle) -> None:
-    """Raises ConfigError now, and not in an actor, where the models cannot run as `config` says."""
-    device = "cuda" if config.device == "cuda" else "cpu"
-    for pool in (config.pools.ser, config.pools.re):
-        dtype = "float32" if pool.dtype == "auto" else pool.dtype
-        choose_runtime(bundle, config.model.runtime, device=device, dtype=dtype)
+            return _run(_Job(options, config, bundle, layout, identity, skipped), state, listing)
 
 
 def _identity(config: ExtractConfig, bundle: Bundle, found: SetDigest) -> RunIdentity:
@@ -168,16 +116,21 @@ def _identity(config: ExtractConfig, bundle: Bundle, found: SetDigest) -> RunIde
     return RunIdentity(found.hex(), bundle.fingerprint, digest(config.results_part()), annotations, str(SCHEMA_VERSION))
 
 
-def _run(
-    options: ExtractOptions,
-    config: ExtractConfig,
-    bundle: Bundle,
-    layout: OutputLayout,
-    identity: RunIdentity,
-    state: dict[str, Any] | None,
-    listing: str,
-    skipped: Skipped,
-) -> ExtractResult:
+@dataclass(frozen=True)
+class _Job:
+    """What a run is about, told once."""
+
+    options: ExtractOptions
+    config: ExtractConfig
+    bundle: Bundle
+    layout: OutputLayout
+    identity: RunIdentity
+    skipped: Skipped
+
+
+def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult:
+    """One start of a run: make the rows that are not there yet, then finalize."""
+    config, bundle, layout, identity = job.config, job.bundle, job.layout, job.identity
     started = time.monotonic()
     fingerprint = identity.fingerprint
     quiet_ray()
@@ -201,66 +154,83 @@ def _run(
         layout.delete_dir(listing)
         remove_uncommitted(layout, fingerprint)
         done_before = committed_rows(layout, fingerprint)
-        spent_before = float(state["seconds"])
-
-        def remember_time(_: float) -> None:
-            layout.write_json(layout.state_file, {**state, "seconds": spent_before + time.monotonic() - started})
-
+        clock = _Clock(layout, state, started)
         if done_before < state["rows"]:
             counts_actor: Any = ray.remote(num_cpus=0)(CountsActor).remote()
             origin = provenance(config, bundle, fingerprint)
-            job = JobContext(config, options.model, origin, invocation, counts_actor, bundle.info.image)
+            context = JobContext(config, job.options.model, origin, invocation, counts_actor, bundle.info.image)
 
             def poll() -> Counts:
                 counts: Counts = ray.get(counts_actor.total.remote(), timeout=5)
                 return counts
 
-            with ProgressDisplay(
-                state["rows"], done_before, poll, seconds=config.progress_seconds, on_tick=remember_time
-            ):
-                run_dataset(layout, fingerprint, state["rows"], plan, job)
-        report, preview = _finalize(options, config, bundle, layout, state, plan, skipped, done_before, started)
+            clock.tick(Counts())
+            seconds = config.progress_seconds
+            with ProgressDisplay(state["rows"], done_before, poll, seconds=seconds, on_tick=clock.tick):
+                run_dataset(layout, fingerprint, state["rows"], plan, context)
+        report, preview = _finalize(job, state["rows_digest"], plan, cores, done_before, clock)
     finally:
         remove_ledger(invocation)
         if started_here:
             ray.shutdown()
     actors = {name: pool.max_size for name, pool in plan.pools.items()}
-    return ExtractResult(layout, report, skipped, done_before, False, preview, actors)
+    return ExtractResult(layout, report, job.skipped, done_before, False, preview, actors)
 
 
 def _finalize(
-    options: ExtractOptions,
-    config: ExtractConfig,
-    bundle: Bundle,
-    layout: OutputLayout,
-    state: Mapping[str, Any],
-    plan: cluster.Plan,
-    skipped: Skipped,
-    resumed: int,
-    started: float,
+    job: _Job, expected: str, plan: cluster.Plan, cores: int | None, resumed: int, clock: _Clock
 ) -> tuple[dict[str, Any], str | None]:
-    """Check that every row is there, write the flat tables and the preview, and run.json last."""
-    fingerprint = state["fingerprint"]
-    remove_uncommitted(layout, fingerprint)
-    verify_rows(layout, state["rows_digest"])
-    totals = write_tables(layout, config.splitting.rows_per_table_file)
-    preview = _preview(layout, options, config, bundle)
+    """Check that every row is there, write the flat tables, the preview and the report, and run.json last."""
+    config, bundle, layout = job.config, job.bundle, job.layout
+    remove_uncommitted(layout, job.identity.fingerprint)
+    verify_rows(layout, expected)
+    resources = ray.cluster_resources()
+    machines = Machines(cores or resources.get("CPU", 0.0), resources.get("GPU", 0.0))
+    totals = write_tables(layout, config.splitting.rows_per_table_file, tasks_at_a_time=max(2, int(machines.cpus)))
+    preview = _preview(layout, job.options, config, bundle)
     report = run_report(
         totals,
-        float(state["seconds"]) + time.monotonic() - started,
+        clock.seconds,
+        stage_workers(plan, config),
+        machines,
+        config.prices,
         {
-            "fingerprint": fingerprint,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": job.identity.fingerprint,
             "schema_version": SCHEMA_VERSION,
             "resumed_rows": resumed,
             "ocr": config.ocr.engine,
             "bundle": {"name": bundle.info.name, "fingerprint": bundle.fingerprint},
             "pools": asdict(plan),
-            "skipped_inputs": asdict(skipped),
+            "settings": config.differences(),
+            "skipped_inputs": asdict(job.skipped),
             "versions": versions(),
+            "timeline": clock.timeline.samples,
         },
     )
+    write_report_page(layout, report)
     layout.write_json(layout.run_file, report)
     return report, preview
+
+
+class _Clock:
+    """Seconds of a run over all its starts, and its timeline; what `state.json` remembers when this start is killed."""
+
+    def __init__(self, layout: OutputLayout, state: Mapping[str, Any], started: float) -> None:
+        self._layout = layout
+        self._state = state
+        self._began = started - float(state["seconds"])
+        self.timeline = Timeline(state.get("timeline", ()))
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def tick(self, counts: Counts) -> None:
+        seconds = self.seconds
+        self.timeline.add(seconds, counts)
+        state = {**self._state, "seconds": seconds, "timeline": self.timeline.samples}
+        self._layout.write_json(self._layout.state_file, state)
 
 
 def _preview(layout: OutputLayout, options: ExtractOptions, config: ExtractConfig, bundle: Bundle) -> str | None:
@@ -272,9 +242,10 @@ def _preview(layout: OutputLayout, options: ExtractOptions, config: ExtractConfi
 
 def committed_rows(layout: OutputLayout, fingerprint: str) -> int:
     """Rows that earlier invocations have written and committed, from the footers of the checkpoint files."""
-    total = 0
-    for item in layout.files(layout.checkpoint(fingerprint)):
-        if not item.path.endswith(".pending.parquet"):
-            with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
-                total += file.metadata.num_rows
-    return total
+
+    def rows(item: pafs.FileInfo) -> int:
+        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
+            return int(file.metadata.num_rows)
+
+    committed = layout.files(layout.checkpoint(fingerprint))
+    return sum(in_threads(rows, (item for item in committed if not item.path.endswith(".pending.parquet"))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,7 @@ class FetchStage:
             except DocumentError as error:
                 if error.item.category is not Category.UNAVAILABLE or attempt == self._settings.attempts:
                     raise
-            time.sleep(wait)
+            time.sleep(wait * random.uniform(0.75, 1.25))  # a store that throttles is not asked by all at once again
             wait *= 2
         raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -37,6 +38,12 @@ class SetDigest:
         self._sum = (self._sum + int.from_bytes(digest, "big")) % _MODULUS
         self.count += 1
 
+    def update(self, items: Sequence[str]) -> None:
+        """The same as `add` of each."""
+        hashed = (hashlib.blake2b(item.encode(), digest_size=16).digest() for item in items)
+        self._sum = (self._sum + sum(int.from_bytes(digest, "big") for digest in hashed)) % _MODULUS
+        self.count += len(items)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SetDigest) and (self.count, self._sum) == (other.count, other._sum)
 
@@ -48,7 +55,10 @@ class SetDigest:
 
 
 class SeenIds:
-    """A set of document ids that costs 10 bytes an id: sorted arrays, with the newest ids in a small Python set."""
+    """A set of document ids that costs about 15 bytes an id: a sorted array, with the newest ids in a Python set.
+
+    The set may grow to a sixteenth of the array before both are merged, so that merging does not dominate at any size.
+    """
 
     def __init__(self, buffer: int = 16_384) -> None:
         self._buffer = buffer
@@ -65,7 +75,7 @@ class SeenIds:
         if position < len(self._old) and self._old[position] == np.bytes_(key).rstrip(b"\0"):
             return False
         self._new.add(key)
-        if len(self._new) >= self._buffer:
+        if len(self._new) >= max(self._buffer, len(self._old) // 16):
             self._old = np.sort(np.concatenate([self._old, np.array(list(self._new), dtype="S10")]))
             self._new.clear()
         return True

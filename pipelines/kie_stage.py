@@ -15,8 +15,8 @@ from kie_ray.records import Document, Page
 from kie_ray.schemas import DOCUMENT_SCHEMA, PICTURED_SCHEMA, document_to_row, row_to_document
 from pipelines.attempts import AttemptLedger
 from pipelines.config import ExtractConfig
+from pipelines.counters import Counts
 from pipelines.orphans import die_with_parent
-from pipelines.progress import Counts
 from pipelines.tables import JobContext, assigned_device, table_rows, to_tables
 
 if TYPE_CHECKING:
@@ -174,8 +174,18 @@ class KieActor:
 
     def _counted(self, table: pa.Table, counts: Counts) -> Iterator[dict[str, Any]]:
         for row in self._stage.process(table_rows(table)):
-            counts.add([row])
+            if self._counts is not None:
+                counts.add([row])
+                log_failure(row)
             yield row
+
+
+def log_failure(row: Mapping[str, Any]) -> None:
+    """One warning for a row with an error, whose `extra` are keys of their own where logs are written as JSON."""
+    if (error := row["error"]) is not None:
+        found = {"doc_id": row["doc_id"], "uri": row["uri"], "stage": error["stage"], "category": error["category"]}
+        message = error["message"] if row["uri"] in error["message"] else f"{row['uri']}: {error['message']}"
+        logger.warning("%s, %s in %s: %s", row["status"], error["category"], error["stage"], message, extra=found)
 
 
 def load_annotator(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pyarrow.fs as pafs
 
 from kie_ray.errors import ConfigError
-from kie_ray.storage import filesystem_for
+from kie_ray.storage import filesystem_for, s3
+from kie_ray.storage.places import scheme_of
+from pipelines.failures import storage_failures_told
+from pipelines.lock import local_lock, s3_lock
 
 TABLES = ("fields", "entities", "errors")
 
@@ -27,6 +30,9 @@ class OutputLayout:
         self.uri = uri.rstrip("/") or uri
         try:
             self.filesystem, root = filesystem_for(self.uri)
+            root.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"--output {ascii(uri)} is no UTF-8; choose another name") from error
         except ValueError as error:
             raise ConfigError(f"--output {error}") from error
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)
@@ -40,6 +46,7 @@ class OutputLayout:
         self.documents = f"{self.root}/documents"
         self.preview = f"{self.root}/preview"
         self.run_file = f"{self.root}/run.json"
+        self.report_file = f"{self.root}/report.html"
 
     def checkpoint(self, fingerprint: str) -> str:
         return f"{self.hidden}/checkpoint-{fingerprint}"
@@ -92,11 +99,14 @@ class OutputLayout:
         for folder in ("documents", *TABLES):
             if self.files(f"{self.root}/{folder}"):
                 names.append(f"{folder}/")
+        if self.filesystem.get_file_info(self.report_file).type == pafs.FileType.File:
+            names.append("report.html")
         return names
 
     def remove_run(self) -> None:
         """Remove exactly what the batch job writes. run.json goes first: without it nothing looks finished."""
         self.delete_file(self.run_file)
+        self.delete_file(self.report_file)
         for folder in (*TABLES, "documents"):
             for item in self.files(f"{self.root}/{folder}"):
                 self.filesystem.delete_file(item.path)
@@ -114,24 +124,20 @@ class OutputLayout:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold OUTPUT for this process, so that two runs never write to it at once.
+        """Hold OUTPUT for this process, so that two runs never write to it at once, and tell its failures in one line.
 
-        Local outputs only: the kernel releases the lock of a killed process. On object stores nothing comparable exists
-        in `pyarrow.fs`; there, finalize finds the rows of a second writer and refuses the result.
+        The lock of a run that was killed goes to the next one. Google's store is not locked: Arrow speaks to it without
+        conditional writes. There, finalize finds the rows of a second writer and refuses the result.
 
         Raises:
-            ConfigError: another process holds it.
+            ConfigError: another run holds it, or nothing can be written there.
+            IncompleteRun: the storage failed while OUTPUT was held.
         """
-        if not self.is_local:
-            yield
-            return
-        import fcntl
-
-        Path(self.hidden).mkdir(parents=True, exist_ok=True)
-        with Path(self.hidden, "lock").open("ab") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                message = f"another run is writing to {self.uri}; wait for it or choose another --output"
-                raise ConfigError(message) from None
+        if self.is_local:
+            lock: AbstractContextManager[None] = local_lock(Path(self.hidden, "lock"), self.uri)
+        elif scheme_of(self.uri) == "s3":
+            lock = s3_lock(*s3.split(f"{self.uri}/.kie_ray/lock"), self.uri)
+        else:
+            lock = nullcontext()
+        with storage_failures_told(self.uri), lock:
             yield

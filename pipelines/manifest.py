@@ -7,9 +7,12 @@ turns documents into rows, long ones into several, and is skipped when a run is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from kie_ray.schemas import MANIFEST_SCHEMA
@@ -18,6 +21,7 @@ from pipelines.config import ExtractConfig
 from pipelines.ids import SeenIds, SetDigest, document_id, row_id
 from pipelines.inputs import guess_media_type
 from pipelines.layout import OutputLayout
+from pipelines.parallel import in_threads
 
 ROWS_PER_FILE = 8192
 PageCounts = Callable[[Iterable[Mapping[str, Any]]], Iterator[tuple[Mapping[str, Any], "int | None"]]]
@@ -48,7 +52,7 @@ def write_listing(files: Iterable[StoredFile], layout: OutputLayout, folder: str
                 "error": None,
             }
 
-    write_rows(rows(), MANIFEST_SCHEMA, layout, folder, ROWS_PER_FILE)
+    _write(_as_tables(rows()), layout, folder)
     return digest
 
 
@@ -62,22 +66,21 @@ def write_manifest(
     """
     digest = SetDigest()
 
-    def rows() -> Iterator[Mapping[str, Any]]:
-        def probed() -> Iterator[Mapping[str, Any]]:
-            return (row for row in read_rows(layout, listing) if _needs_count(row, config))
+    def to_probe() -> Iterator[Mapping[str, Any]]:
+        for table in _tables(layout, listing):
+            yield from table.filter(_needs_count(table, config)).to_pylist()
 
-        for row in read_rows(layout, listing):
-            if not _needs_count(row, config):
-                yield row
-        for row, pages in count_pages(probed()):
+    def ranges() -> Iterator[Mapping[str, Any]]:
+        for row, pages in count_pages(to_probe()):
             yield from page_ranges(row, pages, config)
 
-    def counted() -> Iterator[Mapping[str, Any]]:
-        for row in rows():
-            digest.add(row["row_id"])
-            yield row
+    def counted() -> Iterator[pa.Table]:
+        single = (table.filter(pc.invert(_needs_count(table, config))) for table in _tables(layout, listing))
+        for table in chain(single, _as_tables(ranges())):
+            digest.update(table["row_id"].to_pylist())
+            yield table
 
-    write_rows(counted(), MANIFEST_SCHEMA, layout, folder, ROWS_PER_FILE)
+    _write(counted(), layout, folder)
     return digest
 
 
@@ -92,49 +95,57 @@ def page_ranges(row: Mapping[str, Any], pages: int | None, config: ExtractConfig
         yield {**row, "row_id": row_id(row["doc_id"], first), "first_page": first, "last_page": last}
 
 
-def _needs_count(row: Mapping[str, Any], config: ExtractConfig) -> bool:
-    size = row["size"]
-    if size is None or size < config.splitting.probe_bytes or size > config.limits.max_bytes:
-        return False
-    return row["media_type"] in ("application/pdf", "image/tiff")
+def _needs_count(rows: pa.Table, config: ExtractConfig) -> pa.ChunkedArray:
+    """Mask of the rows (MANIFEST_SCHEMA) whose pages have to be counted."""
+    large = pc.and_(
+        pc.greater_equal(rows["size"], config.splitting.probe_bytes),
+        pc.less_equal(rows["size"], config.limits.max_bytes),
+    )
+    paged = pc.is_in(rows["media_type"], pa.array(["application/pdf", "image/tiff"]))
+    return pc.fill_null(pc.and_(large, paged), False)
 
 
-def write_rows(
-    rows: Iterable[Mapping[str, Any]], schema: pa.Schema, layout: OutputLayout, folder: str, rows_per_file: int
-) -> int:
-    """Write `rows` as part-00000.parquet, ... below `folder`, which is emptied first; one file at least."""
+def _as_tables(rows: Iterable[Mapping[str, Any]]) -> Iterator[pa.Table]:
+    source = iter(rows)
+    while chunk := list(islice(source, ROWS_PER_FILE)):
+        yield pa.Table.from_pylist(chunk, schema=MANIFEST_SCHEMA)
+
+
+def _write(tables: Iterable[pa.Table], layout: OutputLayout, folder: str) -> None:
+    """Write part-00000.parquet, ... of ROWS_PER_FILE rows below `folder`, which is emptied first; one file at least."""
     layout.delete_dir(folder)
     layout.filesystem.create_dir(folder, recursive=True)
-    total = 0
-    part = 0
-    writer: pq.ParquetWriter | None = None
-    written = 0
-    chunk: list[Mapping[str, Any]] = []
 
-    def flush() -> None:
-        nonlocal writer, written, part
-        if writer is None:
-            writer = pq.ParquetWriter(f"{folder}/part-{part:05d}.parquet", schema, filesystem=layout.filesystem)
-        if chunk:
-            writer.write_table(pa.Table.from_pylist(chunk, schema=schema))
-        written += len(chunk)
-        chunk.clear()
-        if written >= rows_per_file:
-            writer.close()
-            writer, written, part = None, 0, part + 1
+    def write(entry: tuple[int, pa.Table]) -> None:
+        number, table = entry
+        pq.write_table(table, f"{folder}/part-{number:05d}.parquet", filesystem=layout.filesystem)
 
-    try:
-        for row in rows:
-            chunk.append(row)
-            total += 1
-            if len(chunk) >= min(8192, rows_per_file - written):
-                flush()
-        if chunk or (writer is None and part == 0):
-            flush()
-    finally:
-        if writer is not None:
-            writer.close()
-    return total
+    for _ in in_threads(write, enumerate(_of_equal_size(tables))):
+        pass
+
+
+def _of_equal_size(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of ROWS_PER_FILE, the last one of less; one without rows where there is none at all."""
+    waiting = MANIFEST_SCHEMA.empty_table()
+    any_given = False
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= ROWS_PER_FILE:
+            yield waiting.slice(0, ROWS_PER_FILE)
+            any_given = True
+            waiting = waiting.slice(ROWS_PER_FILE)
+    if waiting.num_rows or not any_given:
+        yield waiting
+
+
+def _tables(layout: OutputLayout, folder: str) -> Iterator[pa.Table]:
+    """The files of the manifest or the listing, several read at a time."""
+
+    def read(item: pafs.FileInfo) -> pa.Table:
+        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
+            return file.read()
+
+    return in_threads(read, layout.files(folder))
 
 
 def read_rows(

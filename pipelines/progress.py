@@ -2,58 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import TextIO
 
+from kie_ray.durations import duration
+from pipelines.counters import Counts
 
-@dataclass
-class Counts:
-    """Running totals of finished rows. `busy`: seconds a stage, over all actors."""
-
-    rows: int = 0
-    pages: int = 0
-    failed: int = 0
-    busy: dict[str, float] = field(default_factory=dict)
-
-    def add(self, rows: list[Mapping[str, Any]]) -> None:
-        """Count finished rows of DOCUMENT_SCHEMA."""
-        for row in rows:
-            self.rows += 1
-            self.pages += len(row["pages"] or ())
-            self.failed += row["error"] is not None
-            for stage, seconds in row["timings"].items():
-                self.busy[stage] = self.busy.get(stage, 0.0) + seconds
-
-    def merge(self, other: Counts) -> None:
-        self.rows += other.rows
-        self.pages += other.pages
-        self.failed += other.failed
-        for stage, seconds in other.busy.items():
-            self.busy[stage] = self.busy.get(stage, 0.0) + seconds
-
-
-class CountsActor:
-    """Lives in Ray, takes the counts of the last stage's actors. Display only: finalize counts the tables anew."""
-
-    def __init__(self) -> None:
-        self._total = Counts()
-
-    def add(self, counts: Counts) -> None:
-        self._total.merge(counts)
-
-    def total(self) -> Counts:
-        return self._total
+_SETTLE_SECONDS = 2.0
 
 
 class ProgressDisplay:
     """Shows progress from a thread, as context manager. `poll` gives the counts of this invocation.
 
     On a terminal one line is redrawn; elsewhere a line is printed every `seconds`, the first one at once.
-    `on_tick` is called with the elapsed seconds each time a line is due, also on a terminal.
+    `on_tick` is called with the counts each time a line is due, also on a terminal, and when the work is done.
     """
 
     def __init__(
@@ -64,7 +30,7 @@ class ProgressDisplay:
         *,
         seconds: float,
         stream: TextIO | None = None,
-        on_tick: Callable[[float], None] | None = None,
+        on_tick: Callable[[Counts], None] | None = None,
     ) -> None:
         self._total = total_rows
         self._before = done_before
@@ -82,12 +48,26 @@ class ProgressDisplay:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+        if kind is None and self._on_tick is not None and (counts := self._last_counts()) is not None:
+            self._on_tick(counts)
         if self._terminal:
             self._stream.write("\r\x1b[K")
         self._stream.flush()
+
+    def _last_counts(self) -> Counts | None:
+        """The counts of all rows: those of the last ones may still be on their way when the rows are there."""
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while True:
+            try:
+                counts = self._poll()
+            except Exception:  # as in `_run`
+                return None
+            if self._before + counts.rows >= self._total or time.monotonic() > deadline:
+                return counts
+            time.sleep(0.05)
 
     def _run(self) -> None:
         due = 0.0
@@ -104,7 +84,8 @@ class ProgressDisplay:
             if elapsed >= due:
                 due = elapsed + self._seconds
                 if self._on_tick is not None:
-                    self._on_tick(elapsed)
+                    with contextlib.suppress(OSError):  # a storage that fails for a moment; the next tick tells it all
+                        self._on_tick(counts)
                 if not self._terminal:
                     print(progress_line(self._before, self._total, counts, elapsed), file=self._stream, flush=True)
 
@@ -118,15 +99,3 @@ def progress_line(done_before: int, total: int, counts: Counts, elapsed: float, 
     drawn = f"[{'#' * round(20 * share):-<20}] " if bar else ""
     pages = f"{counts.pages} pages, {rate:.2f} pages/s"
     return f"{drawn}{share:4.0%} {done}/{total} documents, {pages}, {counts.failed} failed, {left}"
-
-
-def duration(seconds: float) -> str:
-    """`4.2 s`, `42 s`, `3 min 05 s`, `2 h 10 min`."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,11 +1,16 @@
-"""What a finished run shows a person: the closing summary and the preview."""
+"""What a finished run shows a person: the closing summary, report.html and the preview."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.fs as pafs
+
 from kie_ray.drawing.preview import PreviewPage, write_preview
+from kie_ray.drawing.run_page import run_html
+from kie_ray.durations import duration
 from kie_ray.errors import DocumentError
 from kie_ray.reading import Reader
 from kie_ray.records import Document, PageImage
@@ -14,12 +19,15 @@ from kie_ray.storage import read_bytes
 from pipelines.config import ExtractConfig
 from pipelines.finalize import preview_documents
 from pipelines.layout import OutputLayout
-from pipelines.progress import duration
+from pipelines.manifest import read_rows
 
 if TYPE_CHECKING:
     from pipelines.extract import ExtractResult
 
 _PREVIEW_PAGES_PER_DOCUMENT = 10
+_EXAMPLES = 50
+_EXAMPLES_PER_CATEGORY = 10
+_EXAMPLES_FROM_ROWS = 100_000
 
 
 def summary(result: ExtractResult) -> list[str]:
@@ -36,6 +44,8 @@ def summary(result: ExtractResult) -> list[str]:
         + f"; {report['pages']} pages in {duration(report['seconds'])}, {report['pages_per_second']:.2f} pages/s"
     )
     lines.extend(_busiest(report, result.actors))
+    if "cost_per_million_pages" in report:
+        lines.append(f"cost: {report['cost_per_million_pages']:,.2f} a million pages, at the configured prices")
     if report["errors"]:
         kinds = ", ".join(f"{count} {category}" for category, count in report["errors"].items())
         lines.append(f"failed: {kinds}; reasons in {layout.shown(layout.table('errors'))}/*.parquet")
@@ -46,6 +56,7 @@ def summary(result: ExtractResult) -> list[str]:
     lines.append(f"tables: {report['fields']} key-value pairs and {report['entities']} lines")
     for name in ("fields", "entities", "errors"):
         lines.append(f"  {layout.shown(layout.table(name))}/*.parquet")
+    lines.append(f"report: {layout.shown(layout.report_file)}")
     if result.preview:
         lines.append(f"preview: {result.preview}")
     lines.extend(_next_steps(result))
@@ -70,6 +81,31 @@ def _next_steps(result: ExtractResult) -> Iterator[str]:
     yield f'next: python -c "import duckdb; print(duckdb.sql(\\"select key, value from \'{uri}/fields/*.parquet\'\\"))"'
     if result.report["failed"]:
         yield f"      python jobs/batch_extract.py {uri}/errors --output NEW_OUTPUT   # tries those again"
+
+
+def write_report_page(layout: OutputLayout, report: Mapping[str, Any]) -> None:
+    """Write report.html from the content of run.json and examples from errors/."""
+    links = [("run.json", "run.json")]
+    index = f"{layout.preview}/index.html"
+    if layout.filesystem.get_file_info(index).type == pafs.FileType.File:
+        links.insert(0, ("Pages", "preview/index.html"))
+    page = run_html(report, _example_failures(layout, report["errors"]), links=links)
+    with layout.filesystem.open_output_stream(layout.report_file) as stream:
+        stream.write(page.encode())
+
+
+def _example_failures(layout: OutputLayout, counts: Mapping[str, int]) -> list[Mapping[str, Any]]:
+    """Up to 50 rows of errors/, some of each category, from its beginning."""
+    found: list[Mapping[str, Any]] = []
+    taken: Counter[str] = Counter()
+    wanted = sum(min(count, _EXAMPLES_PER_CATEGORY) for count in counts.values())
+    for number, row in enumerate(read_rows(layout, layout.table("errors"))):
+        if len(found) >= min(wanted, _EXAMPLES) or number >= _EXAMPLES_FROM_ROWS:
+            break
+        if taken[row["category"]] < _EXAMPLES_PER_CATEGORY:
+            taken[row["category"]] += 1
+            found.append(row)
+    return found
 
 
 def write_run_preview(layout: OutputLayout, count: int, config: ExtractConfig, classes: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 from kie_ray.errors import ConfigError
 from kie_ray.records import Line, Link, Page
 
+_MOST = 2**31 - 1
 _KEY_SIDE = {"HEADER": 0, "QUESTION": 1, "ANSWER": 2}
 
 
@@ -112,6 +113,8 @@ def collect_pages(
 def check_page(page: Page) -> None:
     """Refuse what no label file can hold: a lone surrogate (json may escape one), a name that breaks the line.
 
+    And what no table has room for: a corner further away than 2^31 - 1 pixels.
+
     Raises:
         Malformed: names the image or the line.
     """
@@ -125,6 +128,9 @@ def check_page(page: Page) -> None:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise Malformed(f"{what} is not valid Unicode: {error}") from error
+    for line in page.lines:
+        if (far := max(map(abs, line.points), default=0.0)) > _MOST:
+            raise Malformed(f"text line {line.id}: coordinate {far!r} is over {_MOST} pixels")
 
 
 def make_links(pairs: Sequence[Any], by_id: dict[int, Line]) -> tuple[list[Link], list[str]]:
@@ -152,13 +158,13 @@ def oriented(label_a: str, label_b: str) -> bool:
 
 
 def is_id(value: Any) -> bool:
-    """Whether a value of json is a whole number."""
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether a value of json is a whole number that the tables have room for (int32)."""
+    return isinstance(value, int) and not isinstance(value, bool) and -_MOST - 1 <= value <= _MOST
 
 
 def is_side(value: Any) -> TypeGuard[int]:
     """Whether a value of json is a number of pixels that a page may be wide or high."""
-    return is_id(value) and 0 < value < 2**31
+    return is_id(value) and value > 0
 
 
 def finite(what: str, values: Iterable[Any]) -> tuple[float, ...]:

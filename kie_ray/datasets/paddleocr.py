@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -163,8 +164,8 @@ def _page(source: str, width: int, height: int, items: Any, found: LabelReport) 
         pairs.extend(linking)
     by_id = {line.id: line for line in lines}
     if len(by_id) < len(lines):
-        ids = [line.id for line in lines]
-        raise Malformed(f"id {next(one for one in ids if ids.count(one) > 1)} is used by several text lines")
+        ((double, _),) = Counter(line.id for line in lines).most_common(1)
+        raise Malformed(f"id {double} is used by several text lines")
     links, dropped = make_links(pairs, by_id)
     found.dropped_links += dropped
     return Page(0, width, height, lines, links, source=source)

@@ -14,15 +14,17 @@ from kie_ray.drawing.palette import LINK_COLOUR, Palette
 from kie_ray.records import OTHER, Document, Field, Line, Page
 
 
-def document_html(title: str, body: str, palette: Palette, labels: Sequence[str]) -> str:
+def document_html(
+    title: str, body: str, palette: Palette, labels: Sequence[str], styles: Sequence[str] = ("preview.css",)
+) -> str:
     """A whole page: styles and script inline, no other host, and a policy that lets nothing else run.
 
     The policy names the hashes of our style and script, so markup smuggled in by a document could not run even if the
-    escaping had a hole.
+    escaping had a hole. `styles` are files beside this module.
     """
     link_css = "#{:02x}{:02x}{:02x}".format(*LINK_COLOUR)
     colours = "".join(f".c{index} {{ --c: {palette.css(label)}; }}\n" for index, label in enumerate(labels))
-    style = f"{_asset('preview.css')}.c-link {{ --c: {link_css}; }}\n{colours}"
+    style = f"{''.join(map(_asset, styles))}.c-link {{ --c: {link_css}; }}\n{colours}"
     script = _asset("preview.js")
     policy = (
         "default-src 'none'; img-src 'self' file:; base-uri 'none'; form-action 'none'; "
@@ -44,11 +46,12 @@ def legend(labels: Sequence[str]) -> str:
     return f'<ul class="legend small" aria-label="Legend">{"".join(items)}</ul>'
 
 
-def facts(rows: Iterable[tuple[str, int, bool]]) -> str:
-    """Big numbers: (what, how many, is it bad news?)."""
+def facts(rows: Iterable[tuple[str, int | str, bool]]) -> str:
+    """Big numbers: (what, how many or a text, is it bad news?)."""
     cells = "".join(
-        f"<div{' class=bad' if bad else ''}><dt>{escape(name)}</dt><dd>{number:,}</dd></div>"
+        f"<div{' class=bad' if bad else ''}><dt>{escape(name)}</dt><dd>{escape(shown)}</dd></div>"
         for name, number, bad in rows
+        for shown in [number if isinstance(number, str) else f"{number:,}"]
     )
     return f'<dl class="facts">{cells}</dl>'
 

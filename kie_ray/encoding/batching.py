@@ -86,6 +86,15 @@ def padded_length(length: int, multiple: int) -> int:
     return max(1, -(-length // multiple)) * multiple
 
 
+def tokens_at_once(device: str) -> int:
+    """Padded tokens that should go through an encoder together at inference, by the kind of device (cpu, cuda).
+
+    On a CPU more are slower: the widest states of a base-size layer no longer fit its cache (50 MB at 4096 tokens), and
+    a batch of more windows holds more padding.
+    """
+    return 1024 if device == "cpu" else 4096
+
+
 def batches_by_tokens(
     windows: Sequence[Window],
     max_tokens_per_batch: int,

@@ -18,7 +18,7 @@ from kie_ray.records import Line, Page, PageImage
 if TYPE_CHECKING:
     from torch import Tensor
 
-ImageKind = Literal["none", "bgr", "paddle", "imagenet"]
+ImageKind = Literal["none", "bgr", "paddle", "imagenet", "unit"]
 """How a page becomes the model's image.
 
 none      the model sees no image
@@ -28,6 +28,8 @@ bgr       Microsoft's and Hugging Face's LayoutLMv2 and LayoutXLM: Pillow's bili
 paddle    PaddleOCR's LayoutXLM: OpenCV's bilinear interpolation, order red, green, blue, normalised; the model then
           normalises once more, by the statistics of the other channel order, and is trained so
 imagenet  LayoutLM with image embeddings: Pillow's bilinear filter, 0 to 1, normalised as torchvision's ResNets want it
+unit      LayoutLM with image embeddings as the common recipe for token classification prepares pages: Pillow's default
+          filter (bicubic), red, green, blue from 0 to 1 and nothing more, though its ResNet was trained on `imagenet`
 """
 
 IMAGE_SIZE = 224
@@ -60,7 +62,8 @@ def resize_page(pixels: NDArray[np.uint8], kind: ImageKind) -> NDArray[np.uint8]
         return cast(NDArray[np.uint8], cv2.resize(np.ascontiguousarray(pixels), (IMAGE_SIZE, IMAGE_SIZE)))
     from PIL import Image
 
-    return np.array(Image.fromarray(pixels).resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR))
+    resampling = Image.Resampling.BICUBIC if kind == "unit" else Image.Resampling.BILINEAR
+    return np.array(Image.fromarray(pixels).resize((IMAGE_SIZE, IMAGE_SIZE), resampling))
 
 
 def model_images(resized: Sequence[NDArray[np.uint8]], kind: ImageKind) -> Tensor:
@@ -83,11 +86,12 @@ def model_images(resized: Sequence[NDArray[np.uint8]], kind: ImageKind) -> Tenso
         images /= _PADDLE_STD
     else:
         images /= 255
-        images -= _IMAGENET_MEAN
-        images /= _IMAGENET_STD
+        if kind == "imagenet":
+            images -= _IMAGENET_MEAN
+            images /= _IMAGENET_STD
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
 
 
 def _require(kind: ImageKind) -> None:
     if kind == "none":
-        raise ValueError("image kind 'none': the model sees no image; kinds are bgr, paddle and imagenet")
+        raise ValueError("image kind 'none': the model sees no image; kinds are bgr, paddle, imagenet and unit")

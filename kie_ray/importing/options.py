@@ -95,15 +95,24 @@ def image_kind(options: ImportOptions, part: Part) -> ImageKind:
     """How pages become images for this model: as asked, or as the system prepares them that it comes from.
 
     PaddleOCR normalises an image twice, and the heads it trains are used to that; all others feed LayoutLMv2 raw BGR
-    values, and so were the encoders pre-trained that PaddleNLP publishes.
+    values, and so were the encoders pre-trained that PaddleNLP publishes. The common recipe for LayoutLM's image
+    branch, known by its rounding of boxes, does not normalise. Files do not tell whether somebody who copied it did, so
+    the part gets a note.
 
     Raises:
         ConfigError: an image was asked for and the model looks at none, or the other way round.
     """
     found = "none"
     if part.model.uses_image:
-        layoutlm = part.model.config.model_type == "layoutlm"
-        found = "imagenet" if layoutlm else "paddle" if options.paddle and part.folder != "mlm" else "bgr"
+        if part.model.config.model_type == "layoutlm":
+            found = "unit" if part.model.config.image_branch_pixel_boxes else "imagenet"
+        else:
+            found = "paddle" if options.paddle and part.folder != "mlm" else "bgr"
+    if options.image == "auto" and found == "unit":
+        part.notes.append(
+            "pixels go in from 0 to 1, as in the common recipe; if they were normalised by ImageNet's statistics when "
+            "this model was tuned, name --image imagenet"
+        )
     asked = found if options.image == "auto" else options.image
     if (asked == "none") != (found == "none"):
         truth = "looks at no page image" if found == "none" else f"looks at the page image ({found})"

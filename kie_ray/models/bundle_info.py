@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from kie_ray.config import Settings
+from kie_ray.config import Settings, shown
 from kie_ray.encoding.page_image import ImageKind
 from kie_ray.errors import ConfigError
 
@@ -74,38 +74,49 @@ def parse_info(raw: bytes, origin: Path) -> BundleInfo:
     """The checked contents of a `bundle.json`. Raises BundleError, which names `origin` and what is wrong."""
     try:
         tree: Any = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{origin} is not JSON: {error}") from error
     found = tree.get("format_version") if isinstance(tree, dict) else None
     if found != FORMAT_VERSION:
-        raise BundleError(f"{origin}: format_version is {found!r}, this version reads {FORMAT_VERSION}")
+        raise BundleError(f"{origin}: format_version is {shown(found)}, this version reads {FORMAT_VERSION}")
     try:
         info = BundleInfo.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{origin}: {where} = {first.get('input')!r}: {first['msg']}") from error
+        raise BundleError(f"{origin}: {where} = {shown(first.get('input'))}: {first['msg']}") from error
     return info
 
 
 def check_files(folder: Path, info: BundleInfo, verify: bool) -> None:
     """Raise BundleError where a file is missing, not listed, outside the bundle or (with `verify`) changed."""
-    root = folder.resolve()
     for name, expected in info.files.items():
-        relative, full = PurePosixPath(name), root / name
-        outside = relative.is_absolute() or ".." in relative.parts or not full.resolve().is_relative_to(root)
-        if outside or "\\" in name:
-            raise BundleError(f"{folder / INFO_FILE}: file {name!r} lies outside the bundle")
-        if not full.is_file():
-            raise BundleError(f"{folder / name} is missing, {INFO_FILE} lists it")
-        if verify and (found := _sha256(full)) != expected:
-            raise BundleError(f"{folder / name} is damaged or changed: sha256 {found}, {INFO_FILE} says {expected}")
+        try:
+            full = _inside(folder, name)
+            if not full.is_file():
+                raise BundleError(f"{folder / name} is missing, {INFO_FILE} lists it")
+            if verify and (found := _sha256(full)) != expected:
+                says = f"sha256 {found}, {INFO_FILE} says {shown(expected)}"
+                raise BundleError(f"{folder / name} is damaged or changed: {says}")
+        except (OSError, UnicodeError) as error:  # no permission; or a name that no file can have
+            raise BundleError(
+                f"{folder / INFO_FILE}: file {shown(name)} cannot be read: {type(error).__name__}"
+            ) from error
     extra = sorted(present_files(folder) - set(info.files) - {INFO_FILE})
     if extra:
         raise BundleError(f"{folder / extra[0]} is not listed in {INFO_FILE}: the bundle was changed after it was made")
     needed = {f"{name}/{WEIGHTS_FILE}" for name in (("kie",) if (folder / "kie").is_dir() else info.tasks)}
     if absent := sorted(needed - set(info.files)):
         raise BundleError(f"{folder} has no {absent[0]}, its tasks are {info.tasks}")
+
+
+def _inside(folder: Path, name: str) -> Path:
+    root, relative = folder.resolve(), PurePosixPath(name)
+    full = root / name
+    impossible = "\\" in name or "\0" in name or relative.is_absolute() or ".." in relative.parts
+    if impossible or not full.resolve().is_relative_to(root):
+        raise BundleError(f"{folder / INFO_FILE}: file {shown(name)} lies outside the bundle")
+    return full
 
 
 def present_files(folder: Path) -> set[str]:

@@ -16,6 +16,7 @@ import torch
 from transformers.utils import CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
+from kie_ray.config import shown
 from kie_ray.encoding.labels import LabelSet
 from kie_ray.encoding.tokenizer import PageTokenizer
 from kie_ray.errors import ConfigError
@@ -35,6 +36,7 @@ from kie_ray.models.kie_model import KieModel
 from kie_ray.models.packed import pack
 
 MODEL_FOLDERS = ("kie", "ser", "re")
+_REASON = 400
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,9 @@ def _load(
                 str(directory), dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
         model, report = loaded
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise BundleError(f"{directory} cannot be loaded as {kind.__name__}: {' '.join(str(error).split())}") from error
+    except Exception as error:  # damaged files raise nearly anything: SafetensorError, TypeError, AttributeError, ...
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:_REASON]}"
+        raise BundleError(f"{directory} cannot be loaded as {kind.__name__}: {reason}") from error
     for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[what]:
             names = ", ".join(sorted(map(str, report[what]))[:5])
@@ -156,12 +159,18 @@ def _load(
 def _class_of(directory: Path) -> type[KieModel]:
     file = directory / CONFIG_NAME
     try:
-        model_type = json.loads(file.read_text(encoding="utf-8"))["model_type"]
-        return model_class(directory.name, model_type)
+        config = json.loads(file.read_text(encoding="utf-8"))
+        kind = model_class(directory.name, config["model_type"])
+        most = (directory / WEIGHTS_FILE).stat().st_size
     except ConfigError as error:
-        raise BundleError(f"{file}: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{file} does not say which model this is: {error!r}") from error
+        raise BundleError(f"{file}: {str(error)[:_REASON]}") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{file} does not say which model this is: {shown(error)}") from error
+    for name, value in config.items():
+        # the model is built before its weights are read: a few bytes of text could ask for any amount of memory
+        if isinstance(value, int) and value > most:
+            raise BundleError(f"{file}: {name} is {shown(value)}, but {WEIGHTS_FILE} has {most} bytes")
+    return kind
 
 
 def _put_in_place(work: Path, target: Path) -> None:

@@ -27,7 +27,7 @@ from kie_ray.models.checkpoint_tensors import fit_tensors, head_sizes
 from kie_ray.models.encoder import LayoutLMv2Config, LayoutLMv2Model
 from kie_ray.models.families import model_class
 from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMModel
-from kie_ray.models.layoutlm_paddle_names import paddle_name
+from kie_ray.models.layoutlm_paddle_names import AS_IN_TORCH, paddle_name
 from kie_ray.models.pdparams import read_pdparams
 from kie_ray.models.resnext_fpn import BackboneSize
 
@@ -35,11 +35,20 @@ WEIGHTS_FILE = "model_state.pdparams"
 LEGACY_CONFIG_FILE = "model_config.json"
 CONFIG_FILE = "config.json"
 
-_TASKS = {"ForTokenClassification": "ser", "ForRelationExtraction": "re", "ForPretraining": "", "Model": ""}
+_TASKS = {
+    "ForTokenClassification": "ser",
+    "ForRelationExtraction": "re",
+    "ForMaskedLM": "mlm",
+    "ForPretraining": "",
+    "Model": "",
+}
 """How a PaddleNLP class name ends, and our task (none: the bare encoder)."""
 
 _FAMILIES = {"LayoutXLM": "layoutlmv2", "LayoutLMv2": "layoutlmv2", "LayoutLM": "layoutlm"}
 """How it begins, and our family."""
+
+_ABSENT = {"LayoutLMForRelationExtraction", "LayoutLMForPretraining", "LayoutLMv2ForMaskedLM", "LayoutXLMForMaskedLM"}
+"""Families and tasks that PaddleNLP does not join."""
 
 _ARCHITECTURE = re.compile(f"({'|'.join(_FAMILIES)})({'|'.join(_TASKS)})")
 _ENCODERS: dict[str, type[PreTrainedModel]] = {"layoutlmv2": LayoutLMv2Model, "layoutlm": LayoutLMModel}
@@ -113,7 +122,7 @@ class PaddleImport:
 
 
 def load_paddle(directory: str | Path) -> PaddleImport:
-    """Load a saved PaddleNLP directory: SER, RE or the bare encoder, as its configuration says.
+    """Load a saved PaddleNLP directory: SER, RE, masked tokens or the bare encoder, as its configuration says.
 
     Without configuration the tensors tell the family, and PaddleNLP's base size is taken; weights of another size do
     not fit it.
@@ -174,8 +183,9 @@ def make_config(fields: Mapping[str, Any], architecture: str) -> Any:
 def _parts(architecture: str, origin: str | Path = "configuration") -> tuple[str, str]:
     """Our family and task of a PaddleNLP class name."""
     match = _ARCHITECTURE.fullmatch(architecture)
-    if match is None or (match[1], match[2]) == ("LayoutLM", "ForRelationExtraction"):
-        known = ", ".join(family + task for family in _FAMILIES for task in _TASKS)
+    if match is None or architecture in _ABSENT:
+        names = (family + task for family in _FAMILIES for task in _TASKS)
+        known = ", ".join(name for name in names if name not in _ABSENT)
         raise ConfigError(f"{origin}: architecture {architecture!r} cannot be imported, it must be one of {known}")
     return _FAMILIES[match[1]], _TASKS[match[2]]
 
@@ -185,10 +195,10 @@ def _config_file(folder: Path) -> Path | None:
 
 
 def _published(arrays: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Class name and fields of the bare encoder that a published file holds, by names that only one family has."""
+    """Class name and fields of the pre-trained model that a published file holds, by names that only one has."""
     bare = {re.sub(_PREFIX, "", name) for name in arrays}
     if any(name.startswith("encoder.layers.") for name in bare):
-        return "LayoutLMModel", {}
+        return "LayoutLMForMaskedLM" if "cls.predictions.decoder_bias" in bare else "LayoutLMModel", {}
     fields = {"use_visual_backbone": any(name.startswith(_VISUAL) for name in bare)}
     return "LayoutXLMModel" if "visual_segment_embedding" in bare else "LayoutLMv2Model", fields
 
@@ -227,7 +237,7 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], config: Any, kind: type[PreT
     tensors = {}
     for original, value in arrays.items():
         name = _our_name(original, config.model_type, encoder)
-        layout = value.T if name in linear else value
+        layout = value.T if name in linear and original not in AS_IN_TORCH else value
         tensors[name] = (original, torch.from_numpy(np.asarray(layout, dtype=np.float32)))
     skipped = fit_tensors(model, tensors, encoder)
     words: Any = model.get_input_embeddings()
@@ -240,7 +250,7 @@ def _our_name(name: str, family: str, encoder: str) -> str:
     """Paddle's `layoutxlm.x` (in bare pretrained files just `x`) is our `layoutlmv2.x`, heads keep their names."""
     bare = re.sub(_PREFIX, "", name)
     if bare == name and name.split(".", 1)[0] in ("classifier", "extractor", "cls"):
-        return name
+        return paddle_name(name) if family == "layoutlm" else name
     if family == "layoutlm":
         return encoder + paddle_name(bare)
     bare = re.sub(r"\.norm\._mean$", ".norm.running_mean", bare)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
+from kie_ray.encoding.batching import IGNORED_LABEL
 from kie_ray.models.geometry import PAIR_FEATURES, pair_geometry
 
 GRID_WASTE = 16
@@ -162,6 +163,23 @@ def entity_states(hidden: Tensor, occurrences: Tensor, count: int) -> Tensor:
     picked = hidden[token]
     total = picked.new_zeros((count, hidden.shape[-1])).index_add(0, entity, picked)
     return total / times[:, None].to(total.dtype)
+
+
+def ser_loss(
+    logits: Tensor, labels: Tensor, attention_mask: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
+    """Mean cross-entropy over the tokens that count: unmasked and labelled. Zero, not NaN, when there is none.
+
+    Args:
+        logits: float [B, T, C].
+        labels: int64 [B, T], -100 where a token does not count.
+        attention_mask: [B, T] or None.
+    """
+    counted = labels != IGNORED_LABEL
+    if attention_mask is not None:
+        counted = counted & (attention_mask != 0)
+    total = F.cross_entropy(logits[counted].float(), labels[counted], reduction="sum", label_smoothing=label_smoothing)
+    return total / counted.sum().clamp(min=1)
 
 
 def relation_loss(logits: Tensor, targets: Tensor, pages: Tensor, positive_weight: float = 1.0) -> Tensor:

@@ -18,10 +18,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from kie_ray.errors import ConfigError
 from kie_ray.models.image_branch import ImageBranch
-from kie_ray.models.kie_model import JointModel, MaskedLmModel, ReModel, SerModel
 from kie_ray.models.layers import LayoutLMv2Layer, LayoutLMv2Pooler
 from kie_ray.models.relative_bias import attention_mask_bias
 from kie_ray.models.resnet import RESNET101_BLOCKS, FixedBatchNorm
+from kie_ray.models.task_models import JointModel, MaskedLmModel, ReModel, SerModel
 
 
 class LayoutLMConfig(PreTrainedConfig):

@@ -17,14 +17,30 @@ _RENAMED = (
     (_LAYER + r"linear2\.", r"encoder.layer.\1.output.dense."),
     (_LAYER + r"norm2\.", r"encoder.layer.\1.output.LayerNorm."),
 )
+_HEAD = "cls.predictions."
+_HEAD_RENAMED = (
+    (r"^transform\.", "transform.dense."),
+    (r"^layer_norm\.", "transform.LayerNorm."),
+    (r"^decoder_weight$", "decoder.weight"),
+    (r"^decoder_bias$", "bias"),
+)
+
+AS_IN_TORCH = frozenset({f"{_HEAD}decoder_weight"})
+"""Weights that PaddleNLP multiplies transposed, so that they are stored [out, in] as torch's linear layers are."""
 
 
 def paddle_name(name: str) -> str:
     """The name of a parameter of PaddleNLP's LayoutLM -> ours; `layoutlm.` before it stays, or stays away.
 
-    Heads, pooler and embedding tables keep their names. Only names are mapped: weights of linear layers are [in, out]
-    in Paddle and have to be transposed.
+    Pooler, embedding tables and all heads but that for masked tokens keep their names. Only names are mapped: weights
+    of linear layers are [in, out] in Paddle and have to be transposed, but for those `AS_IN_TORCH`. PaddleNLP's head
+    for masked tokens normalises with an epsilon of 1e-5, ours with the encoder's 1e-12.
     """
+    if name.startswith(_HEAD):
+        rest = name.removeprefix(_HEAD)
+        for pattern, replacement in _HEAD_RENAMED:
+            rest = re.sub(pattern, replacement, rest)
+        return _HEAD + rest
     bare = name.removeprefix(_PREFIX)
     for pattern, replacement in _RENAMED:
         bare = re.sub(pattern, replacement, bare)

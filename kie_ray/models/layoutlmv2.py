@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kie_ray.models.encoder import LayoutLMv2Config, LayoutLMv2Model, LayoutLMv2PreTrainedModel
-from kie_ray.models.kie_model import JointModel, MaskedLmModel, ReModel, SerModel
+from kie_ray.models.task_models import JointModel, MaskedLmModel, ReModel, SerModel
 
 __all__ = [
     "LayoutLMv2Config",

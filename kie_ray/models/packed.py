@@ -54,12 +54,14 @@ def pack(model: nn.Module) -> None:
 
 
 def _pack_children(parent: nn.Module) -> None:
-    for name, child in parent.named_children():
-        packed = _PACKED.get(type(child))
-        if packed is not None:
-            setattr(parent, name, packed(child))
+    # By name: named_children() would hold every child, its weights with it, until the last one is packed.
+    for name in [name for name, _ in parent.named_children()]:
+        packed = _PACKED.get(type(getattr(parent, name)))
+        if packed is None:
+            _pack_children(getattr(parent, name))
         else:
-            _pack_children(child)
+            setattr(parent, name, packed(getattr(parent, name)))
+            _release_freed_memory()
 
 
 class PackedLinear(nn.Module):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import pickle
+import pickletools
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,8 @@ def read_pdparams(file: str | Path) -> dict[str, NDArray[Any]]:
         raise ConfigError(f"parameter file {path} does not exist")
     try:
         with path.open("rb") as stream:
+            _check_memory(stream)
+            stream.seek(0)
             tree = _Unpickler(stream).load()
         if not isinstance(tree, dict):
             raise pickle.UnpicklingError(f"it holds a {type(tree).__name__}, expected a dict of arrays")
@@ -119,7 +122,22 @@ def read_pdparams(file: str | Path) -> dict[str, NDArray[Any]]:
         # one array after the other, so that a file of gigabytes is not in memory twice
         return {name: _array(name, tree.pop(name)) for name in list(tree)}
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise ConfigError(f"{path} is not a readable .pdparams file: {error}") from error
+        raise ConfigError(f"{path} is not a readable .pdparams file: {' '.join(str(error).split())[:400]}") from error
+
+
+_BUFFERS = frozenset({"BYTEARRAY8", "NEXT_BUFFER", "READONLY_BUFFER"})
+
+
+def _check_memory(stream: BinaryIO) -> None:
+    """Refuse, before the pickle runs, what would take memory that the file itself does not.
+
+    The memo of C's unpickler is an array: five bytes that store something under number 2^32 - 1 make it 32 GiB long.
+    """
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        if opcode.name.endswith("PUT") and not 0 <= int(argument) <= count:
+            raise pickle.UnpicklingError(f"memo number {argument} after {count} operations")
+        if opcode.name in _BUFFERS:
+            raise pickle.UnpicklingError(f"operation {opcode.name}, which no parameter file needs")
 
 
 def _array(name: object, value: object) -> NDArray[Any]:

@@ -39,14 +39,12 @@ def read_bytes(uri: str, max_bytes: int) -> bytes:
         except s3.S3Error as error:
             raise _fetch_error(error.category, f"{uri}: {error}") from error
     try:
-        if scheme == "file":
-            _check_regular(uri)
-        filesystem, path = filesystem_for(uri)
-        with filesystem.open_input_file(path) as file:
-            size = file.size()
+        with _open_local(uri) if scheme == "file" else _open_gs(uri) as file:
+            size = file.seek(0, os.SEEK_END)
             if size > max_bytes:
                 raise _fetch_error(Category.TOO_LARGE, f"{uri}: {_over(size, max_bytes)}")
-            data: bytes = file.read(max_bytes + 1)
+            file.seek(0)
+            data = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise _fetch_error(_category(error), f"{uri}: {_reason(error)}") from error
     if len(data) > max_bytes:  # it grew while it was read
@@ -132,11 +130,20 @@ def read_text(uri: str) -> str:
     return content.decode("utf-8")
 
 
-def _check_regular(uri: str) -> None:
-    mode = local_path(uri).stat().st_mode
+def _open_local(uri: str) -> IO[bytes]:
+    """Not through Arrow, which takes no path that is not UTF-8."""
+    path = local_path(uri)
+    mode = path.stat().st_mode
     if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
         kind = "a directory" if stat.S_ISDIR(mode) else "a pipe, socket or device"
         raise _fetch_error(Category.UNSUPPORTED, f"{uri}: it is {kind}, not a file")
+    return path.open("rb")
+
+
+def _open_gs(uri: str) -> IO[bytes]:
+    filesystem, path = filesystem_for(uri)
+    file: IO[bytes] = filesystem.open_input_file(path)
+    return file
 
 
 def _category(error: Exception) -> Category:

@@ -13,14 +13,17 @@ import pyarrow.fs as pafs
 
 from kie_ray.errors import Category, ConfigError, DocumentError, ErrorItem, Stage
 from kie_ray.storage import s3
-from kie_ray.storage.places import filesystem_for, local_path, scheme_of
+from kie_ray.storage.places import filesystem_for, local_path, local_uri, scheme_of
 
 _WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file of an input. `uri`: absolute path or `scheme://bucket/key`; `size`: bytes; `mtime`: seconds, epoch."""
+    """One file of an input. `uri`: absolute path or `scheme://bucket/key`; `size`: bytes; `mtime`: seconds, epoch.
+
+    A local file whose name is no UTF-8 goes by its `file://` uri, percent-encoded: no table could hold its path.
+    """
 
     uri: str
     size: int
@@ -82,7 +85,7 @@ def _list_local(name: str) -> Iterator[StoredFile]:
 
 def _local_file(path: Path) -> StoredFile:
     status = path.stat()
-    return StoredFile(str(path), status.st_size, None, status.st_mtime)
+    return StoredFile(local_uri(path), status.st_size, None, status.st_mtime)
 
 
 def _walk(directory: Path, above: tuple[tuple[int, int], ...]) -> Iterator[StoredFile]:

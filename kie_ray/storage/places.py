@@ -28,8 +28,17 @@ def scheme_of(uri: str) -> str:
 def local_path(uri: str) -> Path:
     """Absolute path of a plain path or a `file://` uri."""
     if uri.startswith("file://"):
-        uri = urllib.parse.unquote(uri.removeprefix("file://").removeprefix("localhost"))
+        uri = urllib.parse.unquote(uri.removeprefix("file://").removeprefix("localhost"), errors="surrogateescape")
     return Path(os.path.abspath(uri))  # noqa: PTH100 (Path.resolve would follow links and change the name of the file)
+
+
+def local_uri(path: Path) -> str:
+    """What `local_path` turns into this absolute path again: the path itself, or a `file://` uri if it is no UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return f"file://{urllib.parse.quote(os.fsencode(path))}"
+    return str(path)
 
 
 def filesystem_for(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -44,7 +53,12 @@ def filesystem_for(uri: str) -> tuple[pafs.FileSystem, str]:
     path = uri.partition("://")[2].rstrip("/")
     if scheme == "gs":
         return pafs.GcsFileSystem(), path
-    options: dict[str, object] = {"region": s3.region()}
+    options: dict[str, object] = {
+        "region": s3.region(),
+        "connect_timeout": 10,
+        # about ten seconds of throttling; copies in Ray's workers make do with 3, and Ray Data tries again above them
+        "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=8),
+    }
     if not s3.has_credentials():
         options["anonymous"] = True
     endpoint = s3.endpoint()

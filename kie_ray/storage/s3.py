@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,14 @@ from typing import Any
 import botocore.config
 import botocore.exceptions
 import botocore.session
+import urllib3.exceptions
 
 from kie_ray.errors import Category
+
+SILENCE_SECONDS = 30.0
+"""Without a byte of an answer for so long a try is given up."""
+READ_SECONDS = 300.0
+"""How long the reading of one object may take where the caller says nothing else."""
 
 _ENVIRONMENT = (
     "AWS_ENDPOINT_URL_S3",
@@ -34,14 +41,32 @@ _FORBIDDEN = frozenset(
     {"401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 )
 _EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
+_CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 
 
 class S3Error(Exception):
-    """A request failed; `category` is NOT_FOUND, FORBIDDEN, UNAVAILABLE or TOO_LARGE."""
+    """A request failed; `category` is NOT_FOUND, FORBIDDEN, UNAVAILABLE or TOO_LARGE, `code` is what S3 calls it."""
 
-    def __init__(self, category: Category, message: str) -> None:
+    def __init__(self, category: Category, message: str, code: str = "") -> None:
         super().__init__(message)
         self.category = category
+        self.code = code
+
+
+class VersionChanged(Exception):
+    """A conditional write found another version of the object than it named."""
+
+
+class ConditionsUnknown(Exception):
+    """This store does not know conditional writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """An object's bytes and the tag of exactly this version of it."""
+
+    data: bytes
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +135,54 @@ def list_objects(bucket: str, prefix: str) -> Iterator[S3Object]:
         raise _classify(error) from error
 
 
-def read_object(bucket: str, key: str, max_bytes: int) -> bytes:
+def read_object(bucket: str, key: str, max_bytes: int, max_seconds: float = READ_SECONDS) -> bytes:
     """The object's bytes, at most `max_bytes` of them ever in memory.
 
     Raises:
-        S3Error: NOT_FOUND, FORBIDDEN, UNAVAILABLE, TOO_LARGE.
+        S3Error: NOT_FOUND, FORBIDDEN, UNAVAILABLE (also: not all there after `max_seconds`), TOO_LARGE.
     """
+    return _read(bucket, key, max_bytes, max_seconds).data
+
+
+def read_versioned(bucket: str, key: str, max_bytes: int) -> Versioned | None:
+    """The object with the tag of its version, None where there is none.
+
+    Raises:
+        S3Error: NOT_FOUND (no such bucket), FORBIDDEN, UNAVAILABLE, TOO_LARGE.
+    """
+    try:
+        return _read(bucket, key, max_bytes, READ_SECONDS)
+    except S3Error as error:
+        if error.category == Category.NOT_FOUND and error.code != "NoSuchBucket":
+            return None
+        raise
+
+
+def write_version(bucket: str, key: str, data: bytes, etag: str | None, *, conditional: bool = True) -> str:
+    """Replace exactly the version `etag` of the object (None: write it only where there is none); gives the new tag.
+
+    Raises:
+        VersionChanged: there is another version, or one at all.
+        ConditionsUnknown: the store refuses conditions; `conditional=False` writes without.
+        S3Error: NOT_FOUND (no such bucket), FORBIDDEN, UNAVAILABLE.
+    """
+    condition = {} if not conditional else {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+    try:
+        answer = _client(_environment()).put_object(Bucket=bucket, Key=key, Body=data, **condition)
+    except botocore.exceptions.ClientError as error:
+        code, status = _code(error)
+        if condition and (code in _CHANGED or status in (409, 412) or (code == "NoSuchKey" and etag is not None)):
+            raise VersionChanged(f"{bucket}/{key}: {code}") from error
+        if condition and (code == "NotImplemented" or status == 501):
+            raise ConditionsUnknown(f"{bucket}/{key}: {code}") from error
+        raise _classify(error) from error
+    except botocore.exceptions.BotoCoreError as error:
+        raise _classify(error) from error
+    return str(answer["ETag"]).strip('"')
+
+
+def _read(bucket: str, key: str, max_bytes: int, max_seconds: float) -> Versioned:
+    deadline = time.monotonic() + max_seconds
     try:
         answer = _client(_environment()).get_object(Bucket=bucket, Key=key)
         with answer["Body"] as body:
@@ -123,16 +190,20 @@ def read_object(bucket: str, key: str, max_bytes: int) -> bytes:
             if size > max_bytes:
                 raise S3Error(Category.TOO_LARGE, f"{size} bytes are over the limit of max_bytes = {max_bytes}")
             pieces: list[bytes] = []
-            while piece := body.read(_CHUNK_BYTES):
+            count = 0
+            # `read` waits for all that it was asked for: a server that trickles would never time out
+            while piece := body.read1(_CHUNK_BYTES):
                 pieces.append(piece)
+                count += len(piece)
+                if count < size and time.monotonic() > deadline:
+                    raise S3Error(Category.UNAVAILABLE, f"{count} of {size} bytes came in {max_seconds:g} seconds")
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise _classify(error) from error
-    except OSError as error:  # the connection broke in the middle of the body
+    except (OSError, urllib3.exceptions.HTTPError) as error:  # the connection broke in the middle of the body
         raise S3Error(Category.UNAVAILABLE, f"{type(error).__name__}: {error}") from error
-    data = b"".join(pieces)
-    if len(data) != size:
-        raise S3Error(Category.UNAVAILABLE, f"the connection ended after {len(data)} of {size} bytes")
-    return data
+    if count != size:
+        raise S3Error(Category.UNAVAILABLE, f"the connection ended after {count} of {size} bytes")
+    return Versioned(b"".join(pieces), str(answer.get("ETag", "")).strip('"'))
 
 
 def _environment() -> tuple[str | None, ...]:
@@ -149,7 +220,7 @@ def _client(environment: tuple[str | None, ...]) -> Any:
     """A client (thread-safe) for this state of the environment."""
     config = botocore.config.Config(
         connect_timeout=10,
-        read_timeout=60,
+        read_timeout=SILENCE_SECONDS,
         retries={"mode": "standard", "max_attempts": 3},
         signature_version=None if _has_credentials(environment) else botocore.UNSIGNED,
         # servers other than Amazon's rarely answer at bucket.host
@@ -166,10 +237,14 @@ def _classify(error: Exception) -> S3Error:
         if isinstance(error, botocore.exceptions.ParamValidationError):
             return S3Error(Category.NOT_FOUND, " ".join(str(error).split()))
         return S3Error(Category.UNAVAILABLE, f"{type(error).__name__}: {error}")
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, status = _code(error)
     if code in _MISSING or status == 404:
-        return S3Error(Category.NOT_FOUND, str(error))
+        return S3Error(Category.NOT_FOUND, str(error), code)
     if code in _EXPIRED or code in _FORBIDDEN or status in (401, 403):
-        return S3Error(Category.FORBIDDEN, str(error))
-    return S3Error(Category.UNAVAILABLE, str(error))
+        return S3Error(Category.FORBIDDEN, str(error), code)
+    return S3Error(Category.UNAVAILABLE, str(error), code)
+
+
+def _code(error: botocore.exceptions.ClientError) -> tuple[str, int]:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return str(error.response.get("Error", {}).get("Code", "")), int(status)

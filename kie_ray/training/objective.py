@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from kie_ray.encoding.batching import IGNORED_LABEL
 from kie_ray.models.heads import MaskedLmHead, entity_states, relation_loss
-from kie_ray.models.kie_model import KieModel, MaskedLmModel
+from kie_ray.models.kie_model import KieModel
+from kie_ray.models.task_models import MaskedLmModel
 from kie_ray.training.batches import TrainBatch
 from kie_ray.training.config import DistillationConfig, PhaseConfig, TrainConfig
 from kie_ray.training.distillation import dml_sum, hidden_l2_sum

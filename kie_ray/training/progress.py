@@ -13,7 +13,8 @@ from kie_ray.encoding.batching import IGNORED_LABEL
 from kie_ray.metrics import re_scores, ser_scores
 from kie_ray.models.bundle_info import BundleInfo
 from kie_ray.models.bundle_models import KieModels
-from kie_ray.models.kie_model import KieModel, MaskedLmModel
+from kie_ray.models.kie_model import KieModel
+from kie_ray.models.task_models import MaskedLmModel
 from kie_ray.records import Page
 
 if TYPE_CHECKING:

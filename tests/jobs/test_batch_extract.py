@@ -42,7 +42,7 @@ def arguments(place: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def finished(place: Path) -> Any:
-    return run_job(*arguments(place, "--preview", "3", "--max-error-rate", "0.2"))
+    return run_job(*arguments(place, "--preview", "3", "--max-error-rate", "0.2", "--set", "prices.cpu_hour=0.5"))
 
 
 def test_the_whole_job(place: Path, finished: Any) -> None:
@@ -53,6 +53,12 @@ def test_the_whole_job(place: Path, finished: Any) -> None:
     assert report["skipped_inputs"]["count"] == 1
     assert report["errors"] == {"corrupt": 1}
     assert set(report["stages"]) == {"fetch", "read", "ocr", "ser", "re", "fields"}
+    assert sum(report["scores"]["ocr_score"]) == report["entities"] == PAGES * len(LINES)
+    last = report["timeline"][-1]
+    assert (last["start"], last["rows"], last["pages"], last["failed"]) == (0, PAGES + 1, PAGES, 1)
+    assert last["seconds"] <= report["seconds"]
+    assert report["cost_per_million_pages"] > report["stages"]["ser"]["cost_per_million_pages"] > 0
+    assert report["settings"]["prices.cpu_hour"] == 0.5
     entities = table(place / "out", "entities")
     assert entities.num_rows == PAGES * len(LINES)
     assert set(entities["line_id"].to_pylist()) == {10, 20, 30, 40}
@@ -68,9 +74,20 @@ def test_the_summary_names_busiest_stage_failures_tables_and_what_is_next(place:
         "1 corrupt",
         "notes.json",
         "fields/*.parquet",
+        " a million pages, at the configured prices",
+        f"report: {place}/out/report.html",
     ):
         assert part in text
     assert "out/errors --output" in text.splitlines()[-1]
+    page = (place / "out/report.html").read_text(encoding="utf-8")
+    for part in (
+        "Extraction run",
+        "torn.png",
+        "the picture is damaged",
+        'href="preview/index.html"',
+        "prices.cpu_hour",
+    ):
+        assert part in page, part
     assert "preview/index.html" in text
     assert "documents, " in finished.stderr  # progress lines
     noise = [line for line in finished.stderr.splitlines() if "documents, " not in line]

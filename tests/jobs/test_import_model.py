@@ -180,6 +180,13 @@ def test_layoutlm_with_image_branch(tmp_path: Path, vocabulary: Path) -> None:
     assert Bundle.load(tmp_path / "bundle").info.image == "imagenet"
     assert "LayoutLM with image branch" in (tmp_path / "bundle/README.md").read_text()
     assert main([*common, "--output", str(tmp_path / "other"), "--image", "none"]) == 2
+    # The recipe's own boxes tell that its pages were not normalised either, unless the user knows better.
+    config.image_branch_pixel_boxes = True
+    save_huggingface(tmp_path / "model", LayoutLMForSer(config).eval())
+    for asked, kind in (("auto", "unit"), ("imagenet", "imagenet")):
+        assert main([*common, "--output", str(tmp_path / kind), "--image", asked]) == 0
+        assert Bundle.load(tmp_path / kind).info.image == kind
+        assert ("name --image imagenet" in (tmp_path / kind / "README.md").read_text()) == (asked == "auto")
 
 
 @pytest.mark.parametrize("kind", ["paddle", "layoutlmv2", "layoutlm", "visual"])

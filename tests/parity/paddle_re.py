@@ -13,8 +13,8 @@ from torch import Tensor
 
 from kie_ray.decoding.re import candidate_pairs
 from kie_ray.models.from_paddle import from_arrays, load_paddle, make_config
-from kie_ray.models.kie_model import KieOutput
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForRe
+from kie_ray.models.task_models import KieOutput
 from tests.parity.recorded import tensors, text_inputs
 
 SOURCES = ("saved_paddlenlp252", "saved_paddlenlp281", "weights.npz")

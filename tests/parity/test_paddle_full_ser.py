@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kie_ray.models.kie_model import ser_loss
+from kie_ray.models.heads import ser_loss
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForSer
 from kie_ray.models.resnext_fpn import normalised
 from tests.parity.paddle_ser import CASES, SOURCES, load

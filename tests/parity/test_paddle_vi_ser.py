@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from kie_ray.models.kie_model import ser_loss
+from kie_ray.models.heads import ser_loss
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForSer
 from tests.parity.paddle_ser import CASES, SOURCES, load
 from tests.parity.recorded import tensors

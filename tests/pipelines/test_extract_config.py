@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from kie_ray.config import load_settings
+from kie_ray.durations import duration
 from kie_ray.errors import ConfigError
 from pipelines.cluster import plan_pools
 from pipelines.config import ExtractConfig
+from pipelines.counters import Counts
 from pipelines.extract import ExtractOptions, load_config
 from pipelines.fingerprint import RunIdentity, digest
-from pipelines.progress import Counts, ProgressDisplay, duration, progress_line
+from pipelines.progress import ProgressDisplay, progress_line
 
 YAML = Path(__file__).resolve().parents[2] / "kie_ray/configs/extract.yaml"
 
@@ -41,6 +43,11 @@ def test_only_what_changes_results_is_in_the_fingerprint() -> None:
         "model.re_threshold=0.1",
     ):
         assert of(other) != of(), other
+
+
+def test_one_key_of_a_pool_leaves_its_other_defaults() -> None:
+    pools = load_settings(ExtractConfig, None, ["pools.ocr.size=3", "pools.ser.threads=2"]).pools
+    assert (pools.ocr.batch_size, pools.ser.batch_size, pools.re.batch_size) == (2, 8, 8)
 
 
 def test_what_differs_is_named() -> None:
@@ -103,20 +110,23 @@ def test_progress_lines_say_what_a_person_wants_to_know() -> None:
 
 def test_the_display_prints_lines_where_no_terminal_is_and_survives_a_broken_poll() -> None:
     stream = io.StringIO()
-    ticks: list[float] = []
+    ticks: list[Counts] = []
     answers = iter([RuntimeError("gone")])
 
     def poll() -> Counts:
         for error in answers:
             raise error
-        return Counts(rows=1, pages=1)
+        return Counts(rows=4 if ended else 1, pages=1)
 
     import time
 
+    ended = False
     with ProgressDisplay(4, 0, poll, seconds=0.05, stream=stream, on_tick=ticks.append):
         deadline = time.monotonic() + 20
         while not ticks and time.monotonic() < deadline:
             time.sleep(0.02)
+        ended = True
+    assert ticks[0].rows == 1
+    assert ticks[-1].rows == 4  # the end is a tick too
     assert "25% 1/4 documents" in stream.getvalue()
     assert "\r" not in stream.getvalue()
-    assert ticks

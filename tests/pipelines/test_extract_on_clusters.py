@@ -85,6 +85,7 @@ def test_a_bucket_in_and_a_bucket_out(
     local = download("tables/run", tmp_path / "copy", bucket)
     assert len(rows_without_timings(local)) == PAGES
     assert (local / "preview/index.html").is_file()
+    assert "Extraction run" in (local / "report.html").read_text(encoding="utf-8")
     calm = run_job(
         place / "image",
         "--output",

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from kie_ray.encoding.page_image import ImageKind, model_images, read_page, resize_page
 from kie_ray.records import Line, PageImage
 
-KINDS: tuple[ImageKind, ...] = ("bgr", "paddle", "imagenet")
+KINDS: tuple[ImageKind, ...] = ("bgr", "paddle", "imagenet", "unit")
 
 
 def striped(height: int = 700, width: int = 500) -> NDArray[np.uint8]:
@@ -37,6 +38,12 @@ def test_pillow_averages_what_it_shrinks_and_opencv_does_not() -> None:
     assert np.ptp(resize_page(striped(), "paddle")) > 200
 
 
+def test_the_recipe_shrinks_with_the_default_filter_of_pillow() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (500, 300, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resize_page(noise, "unit"), np.array(Image.fromarray(noise).resize((224, 224))))
+    assert not np.array_equal(resize_page(noise, "unit"), resize_page(noise, "imagenet"))
+
+
 def test_channels_and_statistics_of_each_kind() -> None:
     page = np.full((224, 224, 3), (10, 100, 200), np.uint8)
     page[0, 5] = (1, 2, 3)
@@ -44,6 +51,7 @@ def test_channels_and_statistics_of_each_kind() -> None:
         "bgr": (200.0, 100.0, 10.0),
         "paddle": ((10 - 123.675) / 58.395, (100 - 116.28) / 57.12, (200 - 103.53) / 57.375),
         "imagenet": ((10 / 255 - 0.485) / 0.229, (100 / 255 - 0.456) / 0.224, (200 / 255 - 0.406) / 0.225),
+        "unit": (10 / 255, 100 / 255, 200 / 255),
     }
     for kind in KINDS:
         images = model_images([page, page[::-1]], kind)

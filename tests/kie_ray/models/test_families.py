@@ -6,7 +6,7 @@ import pytest
 
 from kie_ray.errors import ConfigError
 from kie_ray.models.families import FAMILIES, TASK_CLASSES, model_class
-from kie_ray.models.kie_model import MaskedLmModel
+from kie_ray.models.task_models import MaskedLmModel
 
 HEADS = {"kie": (True, True), "ser": (True, False), "re": (False, True), "mlm": (False, False)}
 

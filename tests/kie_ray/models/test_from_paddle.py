@@ -16,7 +16,7 @@ from kie_ray.errors import ConfigError
 from kie_ray.models import from_paddle
 from kie_ray.models.encoder import LayoutLMv2Model
 from kie_ray.models.from_paddle import from_arrays, load_paddle, read_paddle_config
-from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForSer, LayoutLMModel
+from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForMaskedLm, LayoutLMForSer, LayoutLMModel
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForRe, LayoutLMv2ForSer
 from tests.kie_ray.models.model_samples import inputs, small_config
 
@@ -120,6 +120,7 @@ def test_configurations(tmp_path: Path, file: str, tree: dict[str, Any], kind: t
     [
         ('{"architectures": ["ErnieForTokenClassification"]}', "'ErnieForTokenClassification' cannot be imported"),
         ('{"architectures": ["LayoutLMForRelationExtraction"]}', "'LayoutLMForRelationExtraction' cannot be imported"),
+        ('{"architectures": ["LayoutXLMForMaskedLM"]}', "'LayoutXLMForMaskedLM' cannot be imported, it must be one of"),
         ('{"architectures": []}', "is not a PaddleNLP configuration"),
         ("{", "is not a PaddleNLP configuration"),
         ("[]", "is not a PaddleNLP configuration"),
@@ -217,3 +218,53 @@ def test_layoutlm_from_a_saved_directory(tmp_path: Path) -> None:
     assert not found.model.layoutlm.embeddings.word_embeddings.weight[0].any()
     with torch.inference_mode():
         torch.testing.assert_close(found.model(**inputs()).ser_logits, theirs(**inputs()).ser_logits)
+
+
+@pytest.mark.parametrize("configured", [True, False])
+@pytest.mark.parametrize("tied", [True, False])
+def test_layoutlm_with_its_masked_token_head(
+    tmp_path: Path, configured: bool, tied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The logits are those of PaddleNLP's LayoutLMForMaskedLM, computed here in its layout: `transform.weight` is
+    square, so a wrong transposition shows in nothing else."""
+    fields = {
+        "vocab_size": 200,
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "max_position_embeddings": 64,
+    }
+    torch.manual_seed(5)
+    encoder = LayoutLMForSer(LayoutLMConfig(**fields, num_labels=7, initializer_range=0.2)).eval()
+    with torch.no_grad():
+        encoder.layoutlm.embeddings.word_embeddings.weight[0] = 0
+    arrays = {name: value for name, value in layoutlm_arrays(encoder).items() if not name.startswith("classifier.")}
+    words = arrays["layoutlm.embeddings.word_embeddings.weight"]
+    random = np.random.default_rng(0)
+    head = {
+        "transform.weight": random.normal(0, 0.2, (48, 48)),
+        "transform.bias": random.normal(0, 0.2, 48),
+        "layer_norm.weight": random.normal(1, 0.2, 48),
+        "layer_norm.bias": random.normal(0, 0.2, 48),
+        "decoder_bias": random.normal(0, 0.2, 200),
+        **({"decoder_weight": words} if tied else {}),
+    }
+    arrays |= {f"cls.predictions.{name}": value.astype(np.float32) for name, value in head.items()}
+    (tmp_path / "model_state.pdparams").write_bytes(pickle.dumps(arrays, 4))
+    if configured:
+        tree = {"architectures": ["LayoutLMForMaskedLM"], **fields}
+        (tmp_path / "config.json").write_text(json.dumps(tree))
+    else:
+        monkeypatch.setitem(from_paddle._FAMILY_DEFAULTS, "LayoutLM", fields)
+    found = load_paddle(tmp_path)
+    assert isinstance(found.model, LayoutLMForMaskedLm)
+    assert not found.skipped
+    with torch.inference_mode():
+        hidden = encoder.encode(**inputs()).numpy().astype(np.float64)
+        given = torch.nn.functional.gelu(torch.from_numpy(hidden @ head["transform.weight"] + head["transform.bias"]))
+        centred = given - given.mean(-1, keepdim=True)
+        normal = (centred / (given.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()).numpy()
+        expected = (normal * head["layer_norm.weight"] + head["layer_norm.bias"]) @ words.T + head["decoder_bias"]
+        logits = found.model(**inputs()).mlm_logits
+    torch.testing.assert_close(logits, torch.from_numpy(expected).float().flatten(0, 1), atol=1e-3, rtol=1e-3)

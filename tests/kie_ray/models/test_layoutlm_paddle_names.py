@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForSer
+from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForMaskedLm, LayoutLMForSer
 from kie_ray.models.layoutlm_paddle_names import paddle_name
 
 LAYERS = 12
@@ -19,6 +19,19 @@ def paddle_names() -> list[str]:
         modules += [f"layoutlm.encoder.layers.{layer}.{part}" for part in (*LINEAR, "norm1", "norm2")]
     tables = [f"layoutlm.embeddings.{table}_embeddings.weight" for table in TABLES]
     return tables + [f"{module}.{kind}" for module in modules for kind in ("weight", "bias")]
+
+
+MASKED_LM = ("transform.weight", "transform.bias", "layer_norm.weight", "layer_norm.bias", "decoder_bias")
+
+
+def test_the_masked_token_head_is_that_of_our_model() -> None:
+    """The decoder's weight is the word embeddings', under whichever of its names a file has it."""
+    small = LayoutLMConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_attention_heads=2)
+    encoder = [name for name in paddle_names() if not name.startswith("classifier.")]
+    theirs = [*encoder, *(f"cls.predictions.{name}" for name in MASKED_LM), "cls.predictions.decoder_weight"]
+    model = LayoutLMForMaskedLm(small)
+    aliases = {"cls.predictions.decoder.bias"}
+    assert sorted(map(paddle_name, theirs)) == sorted(set(model.state_dict()) - aliases)
 
 
 def test_the_names_are_those_of_our_model() -> None:
@@ -46,3 +59,18 @@ def test_names_one_by_one(theirs: str, ours: str) -> None:
     """Pairs of equal shape could be exchanged without the test above seeing it."""
     assert paddle_name(theirs) == ours
     assert paddle_name(f"layoutlm.{theirs}") == f"layoutlm.{ours}"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("transform.weight", "transform.dense.weight"),
+        ("transform.bias", "transform.dense.bias"),
+        ("layer_norm.weight", "transform.LayerNorm.weight"),
+        ("layer_norm.bias", "transform.LayerNorm.bias"),
+        ("decoder_weight", "decoder.weight"),
+        ("decoder_bias", "bias"),
+    ],
+)
+def test_names_of_the_masked_token_head(theirs: str, ours: str) -> None:
+    assert paddle_name(f"cls.predictions.{theirs}") == f"cls.predictions.{ours}"

@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from kie_ray.errors import ConfigError
-from kie_ray.models.kie_model import KieModel, ser_loss
+from kie_ray.models.heads import ser_loss
+from kie_ray.models.kie_model import KieModel
 from kie_ray.models.layoutlmv2 import (
     LayoutLMv2ForKie,
     LayoutLMv2ForMaskedLm,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,20 @@ def test_a_packed_layoutlm_gives_the_same() -> None:
     assert any(isinstance(module, PackedLinear) for module in fast.modules())
     with torch.inference_mode():
         torch.testing.assert_close(fast.encode(**inputs()), model.encode(**inputs()), atol=1e-5, rtol=0)
+
+
+def test_the_weights_are_never_there_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part is freed before the next one is packed, and its memory given back to the system."""
+    model = LayoutLMv2ForSer(small_config()).eval()
+    kinds = tuple(packed._PACKED)
+    originals = [weakref.ref(module) for module in model.modules() if isinstance(module, kinds)]
+    left: list[int] = []
+    monkeypatch.setattr(
+        packed, "_release_freed_memory", lambda: left.append(sum(ref() is not None for ref in originals))
+    )
+    pack(model)
+    assert len(originals) > 3
+    assert left == list(range(len(originals)))[::-1]
 
 
 @pytest.mark.parametrize("pages", [1, 3])

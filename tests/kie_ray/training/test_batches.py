@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kie_ray.datasets.synthetic import generate_page
 from kie_ray.encoding import LabelSet, PageEncoder, train_tokenizer
 from kie_ray.encoding.batching import IGNORED_LABEL, collate, padded_length
-from kie_ray.models.kie_model import ser_loss
+from kie_ray.models.heads import ser_loss
 from kie_ray.training.batches import PADDING_WASTE, build_batch, group_windows
 from kie_ray.training.config import AugmentConfig
 from kie_ray.training.losses import LossCounts, batch_counts

@@ -1,0 +1,110 @@
+"""What grows with the number of documents: driver memory, seconds, files. Tiny pages with `--ocr annotations`.
+
+    python benchmarks/scale.py [--documents N] [--json FILE] [--quick]
+
+Runs the batch job over N tiny pages (100 000; `--quick`: 2 000), each a file of its own, with a model of a few thousand
+weights: what is left is the pipeline. Reads the driver's resident memory while it runs and fits a line through its
+second half, where everything has been loaded: bytes a document. Then it runs the same command again, which has to
+notice that all is done. The last line is the driver's growth over the second half as a ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.job_support import command, environment, kill_group, make_bundle, make_pages, run_file  # noqa: E402
+
+_TABLES = ("documents", "fields", "entities", "errors")
+
+
+def resident(pid: int) -> int | None:
+    """Resident bytes of a process, None when it has ended."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def watched(arguments: list[str | Path], log: Path) -> tuple[float, list[tuple[float, int]]]:
+    """Run the job to its end; seconds, and (seconds since the start, resident bytes of the driver) twice a second."""
+    started = time.monotonic()
+    samples: list[tuple[float, int]] = []
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command(*arguments), env=environment(), stdout=stream, stderr=stream, start_new_session=True
+        )
+        try:
+            while process.poll() is None:
+                if (size := resident(process.pid)) is not None:
+                    samples.append((time.monotonic() - started, size))
+                time.sleep(0.5)
+        finally:
+            kill_group(process)
+    if process.returncode != 0:
+        raise SystemExit(f"the job ended with status {process.returncode}:\n{log.read_text()[-4000:]}")
+    return time.monotonic() - started, samples
+
+
+def files_of(output: Path) -> dict[str, dict[str, float]]:
+    """Number and mean size (MiB) of the files of every table."""
+    found = {}
+    for name in _TABLES:
+        sizes = [item.stat().st_size for item in (output / name).glob("*.parquet")]
+        found[name] = {"files": len(sizes), "mean_mib": round(sum(sizes) / max(1, len(sizes)) / 2**20, 3)}
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--quick", action="store_true", help="2 000 documents")
+    options = parser.parse_args()
+    count = 2_000 if options.quick else options.documents
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        labels, bundle, output = make_pages(place, count), make_bundle(place / "bundle"), place / "out"
+        arguments = [place / "image", "--output", output, "--model", bundle, "--annotations", labels]
+        seconds, samples = watched(arguments, place / "log.txt")
+        report, files = run_file(output), files_of(output)
+        again, _ = watched(arguments, place / "again.txt")
+    half = [(at, size) for at, size in samples if at > seconds / 2]
+    slope = float(np.polyfit(*np.array(half).T, 1)[0])  # bytes a second
+    rate = report["documents"] / seconds
+    result: dict[str, Any] = {
+        "documents": report["documents"],
+        "seconds": round(seconds, 1),
+        "documents_per_second": round(rate, 1),
+        "busy_seconds": {name: stage["busy_seconds"] for name, stage in report["stages"].items()},
+        "driver_peak_mib": round(max(size for _, size in samples) / 2**20, 1),
+        "driver_mib_per_million_documents": round(slope / rate * 1e6 / 2**20, 1),
+        "second_start_seconds": round(again, 1),
+        "files": files,
+        "ratio": half[-1][1] / half[0][1],
+    }
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    for name, value in result.items():
+        if name != "ratio":
+            print(f"{name.replace('_', ' ')}: {value}")
+    print(f"driver memory, end of the run to its middle: {result['ratio']:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
