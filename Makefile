@@ -11,10 +11,14 @@ demo: $(VENV)/.base
 	$(BIN)/python jobs/show.py out/demo
 	@echo "Tables: out/demo/fields/*.parquet    Preview: open out/demo/preview/index.html"
 
-# The library's tests share the cores, one process each; those that start Ray need the machine to themselves.
+# These share the cores, one process each; those that start Ray need the machine to themselves.
+WITHOUT_RAY := tests/kie_ray tests/parity tests/benchmarks tests/pipelines/online/api tests/pipelines/online/page \
+    tests/test_imports.py $(filter-out %_job.py,$(wildcard tests/faults/test_hostile_*.py))
+
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/kie_ray tests/parity tests/benchmarks tests/test_imports.py -n logical --maxprocesses 8 --dist loadfile
-	$(BIN)/python -m pytest tests/pipelines tests/jobs tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WITHOUT_RAY) -n logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest tests/pipelines tests/jobs tests/faults \
+	    $(addprefix --ignore=,$(filter tests/pipelines% tests/faults%,$(WITHOUT_RAY)))
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest tests -m slow

@@ -11,7 +11,7 @@ _SHOWN = 400
 
 
 class IncompleteRun(RuntimeError):
-    """The run ended without having every row of the manifest exactly once. No table was derived, run.json is missing."""
+    """The run ended before it had every row of the manifest exactly once, and all its tables; run.json is missing."""
 
 
 @contextmanager

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from kie_ray.errors import Category, DocumentError, ErrorItem, Stage
+from kie_ray.errors import Category, ErrorItem, Stage
 from kie_ray.records import Document, Page
 from kie_ray.schemas import DOCUMENT_SCHEMA, PICTURED_SCHEMA, document_to_row, row_to_document
 from pipelines.attempts import AttemptLedger
 from pipelines.config import ExtractConfig
 from pipelines.counters import Counts
+from pipelines.isolation import call_isolated
 from pipelines.orphans import die_with_parent
 from pipelines.tables import JobContext, assigned_device, table_rows, to_tables
 
@@ -109,35 +109,23 @@ class KieStage:
                 document.timings[stage] = document.timings.get(stage, 0.0) + spent * share
 
     def _annotate_pages(self, documents: list[Document], pages: list[Page]) -> None:
-        started = time.perf_counter()
-        try:
-            self._annotator.annotate(pages)
-            return
-        except Exception:
-            logger.exception("models failed on %d pages after %.1f s; page by page now", len(pages), _since(started))
-        for page in pages:
-            page.fields, page.links = [], []
-            try:
-                self._annotator.annotate([page])
-            except Exception as error:
-                logger.exception("models failed on %s, page %d", page.source, page.index)
-                _take_out(documents, page, self._stage, error)
+        def annotate(some: Sequence[Page]) -> Sequence[Page]:
+            for page in some:  # a call that failed half-way may have left some
+                page.links, page.fields = [], []
+            self._annotator.annotate(some)
+            return some
+
+        results = call_isolated(annotate, pages, stage=self._stage, place=lambda page: (page.source, page.index))
+        for page, found in zip(pages, results, strict=True):
+            if isinstance(found, ErrorItem):
+                _take_out(documents, page, found)
 
 
-def _take_out(documents: list[Document], page: Page, stage: Stage, error: Exception) -> None:
+def _take_out(documents: list[Document], page: Page, error: ErrorItem) -> None:
     for document in documents:
         if any(item is page for item in document.pages):
             document.pages = [item for item in document.pages if item is not page]
-            if isinstance(error, DocumentError):
-                failed = error.item
-            else:
-                message = f"{type(error).__name__} in the {stage} stage"
-                failed = ErrorItem.of(stage, Category.INTERNAL, message, page=page.index)
-            document.error = document.error or failed
-
-
-def _since(started: float) -> float:
-    return time.perf_counter() - started
+            document.error = document.error or error
 
 
 class KieActor:

@@ -32,7 +32,7 @@ class OutputLayout:
             self.filesystem, root = filesystem_for(self.uri)
             root.encode()
         except UnicodeEncodeError as error:
-            raise ConfigError(f"--output {ascii(uri)} is no UTF-8; choose another name") from error
+            raise ConfigError(f"--output {uri!a} is no UTF-8; choose another name") from error
         except ValueError as error:
             raise ConfigError(f"--output {error}") from error
         self.is_local = isinstance(self.filesystem, pafs.LocalFileSystem)

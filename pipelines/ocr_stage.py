@@ -10,7 +10,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from kie_ray.reading import Reader, media_type
 from kie_ray.records import Document, Page, PageImage
 from kie_ray.schemas import DOCUMENT_SCHEMA, PICTURED_SCHEMA, document_to_row, error_from_row
 from pipelines.attempts import AttemptLedger
+from pipelines.isolation import call_isolated
 from pipelines.orphans import die_with_parent
 from pipelines.tables import JobContext, assigned_device, table_rows, to_tables
 
@@ -39,6 +41,7 @@ class _Work:
     media_type: str | None = None
     waiting: int = 0
     ended: bool = False
+    result: dict[str, Any] | None = None
 
 
 @dataclass
@@ -77,32 +80,40 @@ class OcrStage:
         self._image: ImageKind = image
 
     def process(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Rows of FETCHED_SCHEMA to rows of DOCUMENT_SCHEMA (PICTURED_SCHEMA); one for each, not always in order."""
+        """Rows of FETCHED_SCHEMA to rows of DOCUMENT_SCHEMA (PICTURED_SCHEMA); one for each, in the same order.
+
+        The order matters when an actor dies: Ray repeats its task and drops as many blocks of what comes as it has had.
+        """
         decoded: queue.Queue[_Decoded | None] = queue.Queue(maxsize=self._pages_per_call)
         stop = threading.Event()
         thread = threading.Thread(target=self._decode, args=(rows, decoded, stop), name="decode", daemon=True)
         thread.start()
         batch: list[tuple[_Work, PageImage]] = []
+        order: deque[_Work] = deque()
         wanted = 1
         try:
             while (item := decoded.get()) is not None:
                 work = item.work
+                if not order or order[-1] is not work:
+                    order.append(work)
                 if item.error is not None:
                     work.bad_pages.append(item.error)
                 if item.page is not None:
                     suspect = self._ledger is not None and self._ledger.is_suspect(work.row["row_id"])
                     if suspect and batch and batch[-1][0] is not work:
-                        yield from self._recognise(batch)
+                        self._recognise(batch)
                     batch.append((work, item.page))
                     work.waiting += 1
                     if suspect or len(batch) >= wanted:
-                        yield from self._recognise(batch)
+                        self._recognise(batch)
                         wanted = self._pages_per_call
                 if item.end:
                     work.ended = True
                     if work.waiting == 0:
-                        yield self._finished(work)
-            yield from self._recognise(batch)
+                        work.result = self._finished(work)
+                yield from _ready(order)
+            self._recognise(batch)
+            yield from _ready(order)
         finally:
             stop.set()
             while thread.is_alive():
@@ -145,28 +156,28 @@ class OcrStage:
             decoded.put(_Decoded(work, end=True))
         decoded.put(None)
 
-    def _recognise(self, batch: list[tuple[_Work, PageImage]]) -> Iterator[dict[str, Any]]:
-        """Read the pages of `batch`, empty it, and give the rows of the documents that are complete with it."""
+    def _recognise(self, batch: list[tuple[_Work, PageImage]]) -> None:
+        """Read the pages of `batch`, empty it, and finish the documents that are complete with it."""
         taken = list(batch)
         batch.clear()
         allowed = [entry for entry in taken if not self._quarantined(*entry)]
         row_ids = [work.row["row_id"] for work, _ in allowed]
         if self._ledger is not None:
             self._ledger.begin(row_ids)
-        try:
-            results = self._timed_call(allowed)
-        except Exception:
-            for entry in allowed:
-                self._read_alone(*entry)
-        else:
-            for (work, _), page in zip(allowed, results, strict=True):
-                work.document.pages.append(page)
+        results = call_isolated(
+            self._timed_call, allowed, stage=Stage.OCR, place=lambda entry: (entry[1].source, entry[1].index)
+        )
+        for (work, _), found in zip(allowed, results, strict=True):
+            if isinstance(found, ErrorItem):
+                work.bad_pages.append(found)
+            else:
+                work.document.pages.append(found)
         if self._ledger is not None:
             self._ledger.end(row_ids)
         for work, _ in taken:
             work.waiting -= 1
             if work.ended and work.waiting == 0:
-                yield self._finished(work)
+                work.result = self._finished(work)
 
     def _quarantined(self, work: _Work, image: PageImage) -> bool:
         if self._ledger is None or not self._ledger.is_killer(work.row["row_id"]):
@@ -175,18 +186,7 @@ class OcrStage:
         work.bad_pages.append(ErrorItem.of(Stage.OCR, Category.CRASH, message, page=image.index))
         return True
 
-    def _read_alone(self, work: _Work, image: PageImage) -> None:
-        try:
-            work.document.pages += self._timed_call([(work, image)])
-        except DocumentError as error:
-            item = error.item
-            page = image.index if item.page is None else item.page
-            work.bad_pages.append(ErrorItem(item.stage, item.category, item.message, item.retryable, page))
-        except Exception as error:
-            logger.exception("OCR of %s, page %d failed", image.source, image.index)
-            work.bad_pages.append(_internal(Stage.OCR, error, image.index))
-
-    def _timed_call(self, entries: list[tuple[_Work, PageImage]]) -> list[Page]:
+    def _timed_call(self, entries: Sequence[tuple[_Work, PageImage]]) -> list[Page]:
         if not entries:
             return []
         started = time.perf_counter()
@@ -215,6 +215,12 @@ class OcrStage:
             document.error = ErrorItem.of(Stage.READ, Category.EMPTY, f"{document.uri} has no page")
         origin = work.row if work.media_type is None else {**work.row, "media_type": work.media_type}
         return document_to_row(document, origin, self._provenance, pixels=self._image != "none")
+
+
+def _ready(order: deque[_Work]) -> Iterator[dict[str, Any]]:
+    while order and (row := order[0].result) is not None:
+        order.popleft()
+        yield row
 
 
 def _internal(stage: Stage, error: Exception, page: int | None = None) -> ErrorItem:

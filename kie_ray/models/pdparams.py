@@ -134,7 +134,7 @@ def _check_memory(stream: BinaryIO) -> None:
     The memo of C's unpickler is an array: five bytes that store something under number 2^32 - 1 make it 32 GiB long.
     """
     for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        if opcode.name.endswith("PUT") and not 0 <= int(argument) <= count:
+        if opcode.name.endswith("PUT") and not (isinstance(argument, int) and 0 <= argument <= count):
             raise pickle.UnpicklingError(f"memo number {argument} after {count} operations")
         if opcode.name in _BUFFERS:
             raise pickle.UnpicklingError(f"operation {opcode.name}, which no parameter file needs")

@@ -1,7 +1,7 @@
 """A lock on an object store that survives a crash: an object that its holder renews, taken over once it stands still.
 
-Built on conditional writes (`If-None-Match`, `If-Match`), which decide in the store which of two writers comes first. No
-clock is compared: whoever waits watches the object for a whole lease by its own monotonic clock.
+Built on conditional writes (`If-None-Match`, `If-Match`): the store decides which of two writers comes first. No clock
+is compared: whoever waits watches the object for a whole lease by its own monotonic clock.
 """
 
 from __future__ import annotations

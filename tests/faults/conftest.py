@@ -1,4 +1,4 @@
-"""Every test of this folder is marked `faults`: `pytest tests/faults -m faults` runs the short ones and the long ones."""
+"""Every test of this folder is marked `faults`: `pytest tests/faults -m faults` runs the short and the long ones."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import Literal
 Kind = Literal["503", "500", "403", "reset", "lost answer", "partial", "slow", "trickle", "hang"]
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
 _CODES = {"503": "SlowDown", "500": "InternalError", "403": "AccessDenied"}
-_ANSWER = """<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>No.</Message><RequestId>0</RequestId></Error>"""
+_ANSWER = "<Error><Code>{code}</Code><Message>No.</Message><RequestId>0</RequestId></Error>"
 
 
 @dataclass

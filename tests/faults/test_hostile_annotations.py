@@ -38,15 +38,15 @@ def check(file: Path, annotator: Annotator) -> None:
     """All the way from the file to fields, for every page that it may annotate."""
     try:
         engine = AnnotationEngine(file)
-    except ConfigError as error:
-        assert str(file) in str(error)
+    except ConfigError:
         return
     for number in range(3):
         image = PageImage(np.zeros((70, 200, 3), np.uint8), 0, f"/in/page_{number}.png")
         try:
             (lines,) = engine.read_lines([image])
         except DocumentError as error:
-            assert error.item.category == Category.NO_ANNOTATION
+            if error.item.category != Category.NO_ANNOTATION:
+                raise
             continue
         page = Page(index=0, source=image.source, width=200, height=70, lines=lines)
         row = document_to_row(Document("d", image.source, [page]), {"row_id": "r", "uri": image.source})

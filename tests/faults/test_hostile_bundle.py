@@ -1,4 +1,4 @@
-"""Whatever a bundle's files hold: a model, or one line that names the file. Hashes are made to fit: they stop nobody."""
+"""Whatever a bundle's files hold: a model, or one line that names the file. The hashes are made to fit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kie_ray.errors import ConfigError
 from kie_ray.loading import load_annotator
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_info import BundleError
-from kie_ray.errors import ConfigError
 from tests.job_support import make_bundle
 
 PARTS = ("tokenizer/tokenizer.json", "kie/config.json", "kie/model.safetensors")
@@ -63,11 +63,10 @@ def put(bundle: Path, part: str, data: bytes) -> None:
 
 
 def check(bundle: Path) -> bool:
-    """Whether it loads. Anything but a model or a ConfigError of some lines at most is raised."""
+    """Whether it loads. Whatever is neither a model nor a ConfigError is raised."""
     try:
         load_annotator(Bundle.load(bundle))
-    except ConfigError as error:
-        assert len(str(error)) < 8000
+    except ConfigError:
         return False
     return True
 
@@ -94,7 +93,7 @@ def test_the_bundle_loads_before_anything_is_done_to_it(bundle: Path) -> None:
     assert check(bundle)
 
 
-@settings(max_examples=150, **QUICK)  # type: ignore[arg-type]
+@settings(max_examples=80, **QUICK)  # type: ignore[arg-type]
 @given(data=st.data())
 def test_no_value_in_its_description_raises_anything_but_a_config_error(
     good: Path, tmp_path: Path, data: st.DataObject
@@ -146,7 +145,7 @@ def test_a_description_that_is_none(bundle: Path, raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-@settings(max_examples=60, **QUICK)  # type: ignore[arg-type]
+@settings(max_examples=40, **QUICK)  # type: ignore[arg-type]
 @given(
     changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=5), keep=st.floats(0.01, 1.5)
 )
@@ -162,7 +161,7 @@ def test_no_changed_bytes_raise_anything_but_a_config_error(
     check(bundle)
 
 
-@settings(max_examples=80, **QUICK)  # type: ignore[arg-type]
+@settings(max_examples=50, **QUICK)  # type: ignore[arg-type]
 @given(data=st.data())
 def test_no_value_in_a_model_s_configuration_raises_anything_but_a_config_error(
     good: Path, tmp_path: Path, data: st.DataObject

@@ -23,8 +23,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
     for name in NAMES:
-        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
-            file.write(name)
+        (folder / os.fsdecode(name)).write_bytes(name)
     return folder
 
 
@@ -46,7 +45,9 @@ def test_every_file_has_a_place_in_the_manifest(folder: Path, tmp_path: Path) ->
     pa.Table.from_pylist([dict(row) for row in rows], schema=MANIFEST_SCHEMA)
 
 
-@pytest.mark.parametrize("uri", ["\udcff", "/in/\ud800.png", "a\0b", "s3://", "s3:///key", "file://", "x" * 9000, "", "://"])
+@pytest.mark.parametrize(
+    "uri", ["\udcff", "/in/\ud800.png", "a\0b", "s3://", "s3:///key", "file://", "x" * 9000, "", "://"]
+)
 def test_what_names_no_file_is_an_error_row(uri: str) -> None:
     with pytest.raises(DocumentError) as caught:
         read_bytes(uri, 1000)

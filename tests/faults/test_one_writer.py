@@ -158,10 +158,15 @@ def test_who_finds_its_lease_taken_stops(bucket: str) -> None:
 
 def test_a_run_that_was_cut_off_ends_with_a_reason(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kie_ray.storage.leases.RENEW_SECONDS", RENEW)
-    with pytest.raises(IncompleteRun, match="another run took over"), OutputLayout(f"s3://{bucket}/out").locked():
-        s3.write_version(bucket, KEY, b'{"state": "held", "owner": {}}', None, conditional=False)
-        for _ in range(200):
-            time.sleep(0.05)
+
+    def run() -> None:
+        with OutputLayout(f"s3://{bucket}/out").locked():
+            s3.write_version(bucket, KEY, b'{"state": "held", "owner": {}}', None, conditional=False)
+            for _ in range(200):
+                time.sleep(0.05)
+
+    with pytest.raises(IncompleteRun, match="another run took over"):
+        run()
 
 
 @pytest.mark.parametrize("kind", ["503", "reset", "lost answer"])

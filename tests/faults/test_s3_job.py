@@ -10,9 +10,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.faults.ray_here import SMALL_STEPS, Ended, ray_here, results, run_here
+from tests.faults.ray_here import SMALL_STEPS, Ended, ray_here, results, run_here, wait_for
 from tests.faults.s3_proxy import Fault, Kind, Proxy, running_proxy
-from tests.job_support import make_bundle, make_pages, table
+from tests.job_support import kill_group, make_bundle, make_pages, run_job, started_job, table
 from tests.kie_ray.s3_server import environment, running_s3_server
 
 PAGES = 18
@@ -111,15 +111,10 @@ def test_objects_that_cannot_be_had_are_error_rows_for_the_next_run(
     assert sorted(good + filled) == undisturbed
 
 
+@pytest.mark.slow  # with 503, Arrow's and Ray's own patience comes first: some minutes
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("part", "kind", "skip"),
-    [
-        ("documents", "403", 2),
-        # Arrow's and Ray's own patience comes first: some minutes
-        pytest.param("checkpoint", "503", 3, marks=pytest.mark.slow),
-        pytest.param("run.json", "503", 0, marks=pytest.mark.slow),
-    ],
+    ("part", "kind", "skip"), [("documents", "403", 2), ("checkpoint", "503", 3), ("run.json", "503", 0)]
 )
 def test_an_output_that_fails_for_good_ends_the_run_in_one_line_and_the_next_start_goes_on(
     store: tuple[Proxy, Path], undisturbed: list[str], part: str, kind: Kind, skip: int
@@ -143,3 +138,25 @@ def test_an_output_that_fails_for_good_ends_the_run_in_one_line_and_the_next_sta
     copy = download(output, folder)
     assert results(copy) == undisturbed
     assert json.loads((copy / "run.json").read_text())["documents"] == PAGES
+
+
+@pytest.mark.slow  # a process and a Ray of its own, three times
+@pytest.mark.timeout(900)
+def test_a_killed_run_between_buckets_refuses_nobody_and_is_continued(
+    store: tuple[Proxy, Path], undisturbed: list[str]
+) -> None:
+    proxy, folder = store
+    arguments = [
+        *("s3://forms/in/", "--output", "s3://forms/killed", "--model", folder / "bundle"),
+        *("--annotations", folder / "labels.txt", *SMALL_STEPS),
+    ]
+    proxy.faults = [Fault("slow", lambda method, path: method == "GET" and "/in/" in path, seconds=1.0)]
+    with started_job(*arguments, log=folder / "killed.log") as process:
+        wait_for(lambda: any(method == "PUT" and "/killed/documents/" in path for method, path in proxy.requests))
+        second = run_job(*arguments)
+        assert (second.returncode, "is writing to s3://forms/killed" in second.stderr) == (2, True), second.stderr
+        kill_group(process)
+    proxy.calm()
+    resumed = run_job(*arguments)
+    assert resumed.returncode == 0, resumed.stderr
+    assert results(download("killed", folder)) == undisturbed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ STORE = 80 * 2**20  # Ray starts none that is much smaller
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("spill")
     make_bundle(folder / "bundle")
     (folder / "image").mkdir()
@@ -29,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             side = SIDE if number in (2, 3) else 200
             draw_page(number, (side, side)).save(folder / f"image/page_{number:05d}.bmp")
             labels.write(label_row(f"page_{number:05d}.bmp", number))
-    yield folder
+    return folder
 
 
 def extract(place: Path, output: str, rows_per_block: int) -> Ended:

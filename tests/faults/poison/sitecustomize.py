@@ -1,4 +1,4 @@
-"""Documents that kill the process which works on them, and slow ones, in every Python process with this folder on its path.
+"""Documents that kill the process which works on them, in every Python process that has this folder on its path.
 
 `KIE_RAY_TEST_POISON` names a folder of switches. While a file of this name is there:
     ocr_poison     OCR of a page whose document's name starts with `ocr_poison` dies by SIGSEGV
