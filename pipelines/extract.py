@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kie_ray.errors import ConfigError, DocumentError
 from kie_ray.models.bundle import Bundle
@@ -134,7 +135,7 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
     started = time.monotonic()
     fingerprint = identity.fingerprint
     quiet_ray()
-    started_here = cluster.connect()
+    started_here = cluster.connect(config=config)
     invocation = uuid.uuid4().hex[:16]
     try:
         cores = cluster.usable_cpus() if started_here else None
@@ -156,7 +157,9 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
         done_before = committed_rows(layout, fingerprint)
         clock = _Clock(layout, state, started)
         if done_before < state["rows"]:
-            counts_actor: Any = ray.remote(num_cpus=0)(CountsActor).remote()
+            # beside the driver: a machine that the cloud may take away would take the counts along
+            here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+            counts_actor: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(CountsActor).remote()
             origin = provenance(config, bundle, fingerprint)
             context = JobContext(config, job.options.model, origin, invocation, counts_actor, bundle.info.image)
 

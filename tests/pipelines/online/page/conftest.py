@@ -57,7 +57,8 @@ def address(backend: LocalBackend) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="package")
+# Not for the whole package: while its driver runs, this thread has a running event loop and can start no other.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no chromium on PATH: the page is not tested in a browser")
