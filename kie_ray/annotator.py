@@ -20,7 +20,7 @@ from kie_ray.decoding.fields import build_fields
 from kie_ray.decoding.re import candidate_pairs, score_pairs, select_links
 from kie_ray.decoding.ser import decode_ser, vote_paddle
 from kie_ray.encoding import EncodedPage, LabelSet, PageEncoder, Window
-from kie_ray.encoding.batching import batches_by_tokens, collate, tokens_at_once
+from kie_ray.encoding.batching import batches_by_tokens, collate
 from kie_ray.encoding.page_image import model_images
 from kie_ray.errors import Category, DocumentError, ErrorItem, Stage
 from kie_ray.models.bundle import Bundle
@@ -51,7 +51,7 @@ class Annotator:
         info: labels and rules.
         encoder: prepares pages as the models were trained.
         models: SER and/or RE; a shared encoder runs once for both.
-        tokens_per_batch: padded tokens that go through the encoder together; None for what suits the device.
+        tokens_per_batch: padded tokens that go through the encoder together; None for what suits the models.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Annotator:
         seen = sorted(set(owner))
         features = self.image_features(model, [pages[number] for number in seen])
         place_of = {number: place for place, number in enumerate(seen)}
-        for rows in batches_by_tokens(windows, self.tokens_per_batch or tokens_at_once(model.device.type)):
+        for rows in batches_by_tokens(windows, self.tokens_per_batch or model.tokens_at_once):
             batch = collate([windows[row] for row in rows], self.encoder.tokenizer.pad_id).to(model.device)
             shown = None if features is None else features[[place_of[owner[row]] for row in rows]]
             hidden = model.encode(batch.input_ids, batch.bbox, batch.attention_mask, image_features=shown)

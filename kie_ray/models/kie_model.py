@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.configuration_utils import PreTrainedConfig
 
+from kie_ray.encoding import batching
 from kie_ray.errors import ConfigError
 from kie_ray.models.heads import ReHead, SerHead
 from kie_ray.models.window_marks import add_marks, check_marks
@@ -82,6 +83,11 @@ class KieModel(PreTrainedModel):
     def uses_image(self) -> bool:
         """The model sees the page's pixels: `encode` then needs `image_features`."""
         return bool(self._encoder.uses_image)
+
+    @property
+    def tokens_at_once(self) -> int:
+        """Padded tokens that should go through `encode` together at inference."""
+        return batching.tokens_at_once(self.device.type)
 
     def set_window_marks(self, marks: tuple[int, int] | None) -> None:
         """Put these two tokens around every window from now on (kept in the configuration), or none."""

@@ -1,13 +1,16 @@
 """A bundle's ONNX files behind the interface of `KieModel`: same arguments, same results, no transformers.
 
 Every window runs by itself and without its padding. So a page's result does not depend on what shares its batch, which
-int8 files would make it do (their scales follow from all values of a tensor), and no time goes into padding.
+int8 files would make it do (their scales follow from all values of a tensor), and no time goes into padding. Several
+windows run side by side, one thread each: that uses the cores better than all threads on the operators of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +70,17 @@ class OnnxKieModel:
         encoder: file of the encoder, with the SER head or without.
         relations: file of the RE head; None for a model without.
         image: file of the image branch, needed where the encoder takes `image_features`.
-        threads: of one operator; None for torch's number.
+        threads: windows at a time, or of one operator where there is one window; None for torch's number.
     """
 
     device = torch.device("cpu")
     dtype = torch.float32
+    tokens_at_once = 16_384
+    """As `KieModel.tokens_at_once`; nothing is padded, and enough windows for every thread are wanted."""
 
     def __init__(self, encoder: Path, relations: Path | None, image: Path, threads: int | None = None) -> None:
-        count = threads or torch.get_num_threads()
+        self._threads = count = threads or torch.get_num_threads()
+        self._file = encoder
         self._encoder = _session(encoder, count)
         self._relations = None if relations is None else _RelationSession(_session(relations, count))
         outputs = [item.name for item in self._encoder.get_outputs()]
@@ -119,19 +125,32 @@ class OnnxKieModel:
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(torch.int64)
         arrays = {"input_ids": input_ids.numpy(), "bbox": bbox.numpy(), "attention_mask": mask.numpy()}
         results = {name: np.zeros((rows, width, self._size[name]), np.float32) for name in self._outputs}
-        for row in range(rows):
+
+        def run(row: int, session: onnxruntime.InferenceSession) -> None:
             used = np.flatnonzero(arrays["attention_mask"][row])
             if len(used) == 0:
-                continue
+                return
             length = int(used[-1]) + 1
             feed = {name: array[row : row + 1, :length] for name, array in arrays.items()}
             if image_features is not None:
                 feed["image_features"] = image_features[row : row + 1].numpy()
-            for name, found in zip(self._outputs, self._encoder.run(self._outputs, feed), strict=True):
+            for name, found in zip(self._outputs, session.run(self._outputs, feed), strict=True):
                 results[name][row, :length] = found[0]
+
+        if rows > 1 and self._threads > 1:
+            pool, session = self._side_by_side
+            list(pool.map(lambda row: run(row, session), range(rows)))
+        else:
+            for row in range(rows):
+                run(row, self._encoder)
         hidden = torch.from_numpy(results["hidden"])
         self._last = (hidden, torch.from_numpy(results["logits"])) if self.has_ser else None
         return hidden
+
+    @cached_property
+    def _side_by_side(self) -> tuple[ThreadPoolExecutor, onnxruntime.InferenceSession]:
+        """Threads, and the encoder once more for all of them: a session's threads are set when it is opened."""
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="window"), _session(self._file, 1)
 
     def ser_logits(self, hidden: Tensor) -> Tensor:
         """The logits of what `encode` gave last, float [B, T, num_labels]: one run of the file gives both.

@@ -18,7 +18,7 @@ from kie_ray.models.bundle_models import KieModels, load_models, save_bundle
 from kie_ray.models.kie_model import KieModel
 from kie_ray.models.layoutlm import LayoutLMConfig, LayoutLMForKie
 from kie_ray.models.layoutlmv2 import LayoutLMv2ForKie
-from kie_ray.models.onnx_models import OnnxModels, load_onnx_models, split_pairs
+from kie_ray.models.onnx_models import OnnxKieModel, OnnxModels, load_onnx_models, split_pairs
 from kie_ray.models.runtime import choose_runtime
 from tests.job_support import make_bundle
 from tests.kie_ray.models.model_samples import images, visual_config
@@ -70,9 +70,10 @@ def test_two_models_give_three_files(report: ExportReport, exported: OnnxModels)
     assert only.re is not None
 
 
-def test_a_window_does_not_see_the_others(exported: OnnxModels) -> None:
-    model = exported.ser
-    assert model is not None
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_window_does_not_see_the_others(report: ExportReport, threads: int) -> None:
+    folder = report.bundle.path / "onnx"
+    model = OnnxKieModel(folder / "ser.onnx", None, folder / "image.onnx", threads)
     given = windows()
     hidden = model.encode(**given)
     logits = model.ser_logits(hidden)
@@ -81,6 +82,14 @@ def test_a_window_does_not_see_the_others(exported: OnnxModels) -> None:
         assert torch.equal(alone[0], hidden[row, :length])
         assert torch.equal(model.ser_logits(alone)[0], logits[row, :length])
         assert hidden[row, length:].eq(0).all()
+
+
+def test_the_number_of_threads_changes_no_bit(report: ExportReport) -> None:
+    folder = report.bundle.path / "onnx"
+    one, four = (OnnxKieModel(folder / "ser.onnx", None, folder / "image.onnx", threads) for threads in (1, 4))
+    for count in (1, 5):
+        given = windows(count)
+        assert torch.equal(one.encode(**given), four.encode(**given))
 
 
 def test_a_window_without_a_token_and_no_window(exported: OnnxModels) -> None:
