@@ -109,7 +109,14 @@ def _uris_of_parquet(uri: str) -> Iterator[str]:
         raise ConfigError(f"manifest {uri} is not a Parquet file: {' '.join(str(error).split())[:200]}") from error
     if "uri" not in file.schema_arrow.names:
         raise ConfigError(f"manifest {uri} has no column 'uri'; its columns are {', '.join(file.schema_arrow.names)}")
-    for batch in file.iter_batches(batch_size=4096, columns=["uri"]):
+    batches = file.iter_batches(batch_size=4096, columns=["uri"])
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise ConfigError(f"manifest {uri} is damaged: {' '.join(str(error).split())[:200]}") from error
+        if batch is None:
+            return
         for value in batch.column(0).to_pylist():
             if not value:
                 raise ConfigError(f"manifest {uri} holds a row without a uri")
@@ -123,15 +130,18 @@ def _uris_of_text(uri: str) -> Iterator[str]:
         raise ConfigError(f"manifest {uri}: {error.item.message}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"manifest {uri} is not UTF-8 text") from error
-    rows = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(rows, [])]
-    if "uri" in header:
-        column = header.index("uri")
-        values = (row[column].strip() if len(row) > column else "" for row in rows if row)
-    elif uri.lower().endswith(".txt"):
-        values = (line.strip() for line in text.splitlines())  # one uri a line, no header
-    else:
-        raise ConfigError(f"manifest {uri} has no column 'uri'; its columns are {', '.join(header)}")
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        if "uri" in header:
+            column = header.index("uri")
+            values = [row[column].strip() if len(row) > column else "" for row in rows if row]
+        elif uri.lower().endswith(".txt"):
+            values = [line.strip() for line in text.splitlines()]  # one uri a line, no header
+        else:
+            raise ConfigError(f"manifest {uri} has no column 'uri'; its columns are {', '.join(header)}")
+    except csv.Error as error:
+        raise ConfigError(f"manifest {uri}, line {rows.line_num} is no CSV: {error}") from error
     yield from (value for value in values if value)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import _thread
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from kie_ray.errors import Category, ConfigError
@@ -49,7 +52,7 @@ def s3_lock(bucket: str, key: str, uri: str) -> Iterator[None]:
         key,
         renew_seconds=leases.RENEW_SECONDS,
         lease_seconds=leases.LEASE_SECONDS,
-        on_lost=_thread.interrupt_main,
+        on_lost=partial(_thread.interrupt_main, signal.SIGTERM),
         on_wait=lambda holder: _tell_waiting(uri, holder),
     )
     try:
@@ -63,14 +66,29 @@ def s3_lock(bucket: str, key: str, uri: str) -> Iterator[None]:
     if not lease.conditional:
         logger.warning("%s: this store has no conditional writes; two runs that start together are not told apart", uri)
     try:
-        yield
-    except KeyboardInterrupt:
+        with _interruptible():
+            yield
+    except (KeyboardInterrupt, SystemExit):
         if not lease.lost:
             raise
     finally:
         lease.release()
     if lease.lost:
         raise IncompleteRun(f"{uri}: another run took over while this one was cut off from the store; this one ends")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have SIGTERM end the block with an exception. SIGINT would not do: a shell's background jobs ignore it."""
+    earlier = signal.getsignal(signal.SIGTERM)
+    if callable(earlier) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def _refusal(uri: str, who: str) -> str:

@@ -47,6 +47,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def committed(output: Path) -> list[Path]:
+    return [path for path in output.glob(".kie_ray/checkpoint-*/*.parquet") if ".pending." not in path.name]
+
+
 def fill(disk: Path) -> Path:
     """Take all the room that is left, with a file that is returned."""
     filler = disk / "filler"
@@ -79,7 +83,7 @@ def test_a_disk_that_fills_up_in_mid_run(place: Path, disk: Path) -> None:
     output = disk / "out"
 
     def fill_in_mid_run() -> None:
-        wait_for(lambda: list(output.glob("documents/*.parquet")))
+        wait_for(lambda: committed(output))
         fill(disk)
 
     thread = threading.Thread(target=fill_in_mid_run, daemon=True)

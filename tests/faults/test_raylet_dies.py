@@ -86,6 +86,7 @@ def calm(place: Path, nodes: RayNodes) -> list[str]:
     return rows_without_timings(place / "calm")
 
 
+@pytest.mark.slow  # a head and two nodes to start, one after another
 @pytest.mark.timeout(900)
 def test_a_run_over_several_nodes_is_whole(place: Path, nodes: RayNodes, calm: list[str]) -> None:
     assert len(calm) == PAGES
@@ -95,6 +96,7 @@ def test_a_run_over_several_nodes_is_whole(place: Path, nodes: RayNodes, calm: l
     assert not holds(nodes.nodes[0], "MapWorker"), "an actor of the run is on the head"
 
 
+@pytest.mark.slow  # a head and two nodes to start, one after another
 @pytest.mark.timeout(900)
 def test_a_killed_node_costs_no_row(place: Path, nodes: RayNodes, calm: list[str]) -> None:
     """The node with the models goes, so that the pool has to come back on the other one among its OCR actors."""

@@ -174,6 +174,7 @@ def test_a_driver_on_the_cluster_brings_its_code_to_the_workers(
     assert scores(place / "by-hand") == scores(place / "first")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("first")  # it brings the worker
 def test_a_stopped_job_is_continued_by_the_next(place: Path, cluster: RayNodes, checkout: Path) -> None:

@@ -54,6 +54,27 @@ def test_a_manifest_stands_for_its_documents_missing_ones_too(tmp_path: Path, ki
     assert [file.size for file in files] == [5, -1]
 
 
+def test_a_damaged_manifest_is_one_line_that_names_it(tmp_path: Path) -> None:
+    table = pa.table({"uri": [f"/forms/{number}.png" for number in range(5000)]})
+    pq.write_table(table, tmp_path / "list.parquet", compression="none", use_dictionary=False)
+    content = bytearray((tmp_path / "list.parquet").read_bytes())
+    content[4:2000] = b"\xff" * 1996  # the footer is whole
+    (tmp_path / "list.parquet").write_bytes(content)
+    (tmp_path / "long.csv").write_text("uri\n" + "x" * 200_000 + "\n")
+    for name in ("list.parquet", "long.csv"):
+        with pytest.raises(ConfigError, match=name) as told:
+            list(stored_documents([str(tmp_path / name)], Skipped()))
+        assert "\n" not in str(told.value)
+
+
+def test_a_manifest_may_end_its_lines_as_old_macs_do(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_bytes(b"n,uri\r1,/forms/a.png\r2,/forms/b.png\r")
+    assert [file.uri for file in stored_documents([str(tmp_path / "list.csv")], Skipped())] == [
+        "/forms/a.png",
+        "/forms/b.png",
+    ]
+
+
 def test_a_folder_of_error_tables_is_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"x")
     (tmp_path / "errors").mkdir()

@@ -3,7 +3,7 @@
 `KIE_RAY_TEST_POISON` names a folder of switches. While a file of this name is there:
     ocr_poison     OCR of a page whose document's name starts with `ocr_poison` dies by SIGSEGV
     model_poison   so do the models with `model_poison`
-    slow           OCR of every page takes a tenth of a second, so that there is time to kill something
+    slow           OCR and models take a tenth of a second a page, so that there is time to kill something
 What was begun stands in the files `ocr.log` and `models.log` there, a line a page: the process id.
 """
 
@@ -39,13 +39,18 @@ def write_down(name: str, pages: Sequence[Any]) -> None:
 def in_ocr(pages: Sequence[Any]) -> None:
     write_down("ocr.log", pages)
     die_of("ocr_poison", pages)
-    if (SWITCHES / "slow").exists():
-        time.sleep(0.1 * len(pages))
+    dawdle(pages)
 
 
 def in_models(pages: Sequence[Any]) -> None:
     write_down("models.log", pages)
     die_of("model_poison", pages)
+    dawdle(pages)
+
+
+def dawdle(pages: Sequence[Any]) -> None:
+    if (SWITCHES / "slow").exists():
+        time.sleep(0.1 * len(pages))
 
 
 POISONED: dict[str, tuple[str, str, Callable[[Sequence[Any]], None]]] = {

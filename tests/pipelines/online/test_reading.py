@@ -154,6 +154,7 @@ def test_a_killed_decoder_is_an_error_of_its_document(run: Run, reader: Document
     pid = lent._reader.child_pid
     assert pid is not None
     os.kill(pid, 9)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # a signal takes its time
     assert run(reader.read(ReadRequest(png(), "b.png"))).error is None  # it was idle: nobody lost anything
 
 
