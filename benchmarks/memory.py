@@ -23,42 +23,48 @@ sys.path.insert(0, str(ROOT))
 from tests.job_support import command, environment, kill_group, make_bundle, make_pages, run_file  # noqa: E402
 
 
-def peak_of_driver(arguments: list[str | Path], log: Path) -> tuple[int, float, int]:
-    """Runs the job; exit status, seconds, and the driver's VmHWM in bytes."""
+def watched(arguments: list[str | Path], log: Path, name: str, every: float) -> tuple[float, list[tuple[float, int]]]:
+    """Run the batch job to its end and look at its driver every `every` seconds.
+
+    Returns seconds, and (seconds since the start, bytes that the driver's /proc/PID/status gives for `name`).
+    """
     started = time.monotonic()
-    peak = 0
+    samples: list[tuple[float, int]] = []
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command(*arguments), env=environment(), stdout=stream, stderr=stream, start_new_session=True
         )
         try:
             while process.poll() is None:
-                peak = max(peak, high_water_mark(process.pid))
-                time.sleep(0.05)
+                if (size := _status_bytes(process.pid, name)) is not None:
+                    samples.append((time.monotonic() - started, size))
+                time.sleep(every)
         finally:
             kill_group(process)
-    return process.returncode, time.monotonic() - started, peak
+    if process.returncode != 0:
+        raise SystemExit(f"the job ended with status {process.returncode}:\n{log.read_text()[-4000:]}")
+    return time.monotonic() - started, samples
 
 
-def high_water_mark(pid: int) -> int:
+def _status_bytes(pid: int, name: str) -> int | None:
+    """None when the process has ended."""
     try:
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
-    return 0
+    return None
 
 
 def measure(pages: int, folder: Path) -> dict[str, Any]:
     place = folder / str(pages)
     labels = make_pages(place, pages)
     bundle = make_bundle(place / "bundle")
-    status, seconds, peak = peak_of_driver(
-        [place / "image", "--output", place / "out", "--model", bundle, "--annotations", labels], place / "log.txt"
-    )
-    if status != 0:
-        raise SystemExit(f"the job ended with status {status}:\n{(place / 'log.txt').read_text()}")
+    arguments: list[str | Path] = [place / "image", "--output", place / "out", "--model", bundle]
+    arguments += ["--annotations", labels]
+    seconds, samples = watched(arguments, place / "log.txt", "VmHWM", 0.05)
+    peak = max(size for _, size in samples)
     documents = run_file(place / "out")["documents"]
     return {"documents": documents, "seconds": round(seconds, 1), "driver_peak_bytes": peak}
 

@@ -65,16 +65,18 @@ class Quality:
 
 
 def _is_found(gold: Line, lines: Sequence[Line]) -> bool:
-    touching = [line.text for line in lines if _touch(gold, line)]
-    wanted = _plain(gold.text)
-    return any(wanted in _plain(text) for text in touching) or wanted in _plain("".join(touching))
+    touching = [line.text for line in lines if touch(gold, line)]
+    wanted = plain(gold.text)
+    return any(wanted in plain(text) for text in touching) or wanted in plain("".join(touching))
 
 
-def _touch(a: Line, b: Line) -> bool:
+def touch(a: Line, b: Line) -> bool:
+    """Whether the boxes of two lines overlap."""
     return a.box[0] < b.box[2] and b.box[0] < a.box[2] and a.box[1] < b.box[3] and b.box[1] < a.box[3]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """NFKC, without white space."""
     return "".join(unicodedata.normalize("NFKC", text).split())
 
 

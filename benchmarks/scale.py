@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,40 +22,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.job_support import command, environment, kill_group, make_bundle, make_pages, run_file  # noqa: E402
+from benchmarks.memory import watched  # noqa: E402
+from tests.job_support import make_bundle, make_pages, run_file  # noqa: E402
 
 _TABLES = ("documents", "fields", "entities", "errors")
-
-
-def resident(pid: int) -> int | None:
-    """Resident bytes of a process, None when it has ended."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
-
-
-def watched(arguments: list[str | Path], log: Path) -> tuple[float, list[tuple[float, int]]]:
-    """Run the job to its end; seconds, and (seconds since the start, resident bytes of the driver) twice a second."""
-    started = time.monotonic()
-    samples: list[tuple[float, int]] = []
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command(*arguments), env=environment(), stdout=stream, stderr=stream, start_new_session=True
-        )
-        try:
-            while process.poll() is None:
-                if (size := resident(process.pid)) is not None:
-                    samples.append((time.monotonic() - started, size))
-                time.sleep(0.5)
-        finally:
-            kill_group(process)
-    if process.returncode != 0:
-        raise SystemExit(f"the job ended with status {process.returncode}:\n{log.read_text()[-4000:]}")
-    return time.monotonic() - started, samples
 
 
 def files_of(output: Path) -> dict[str, dict[str, float]]:
@@ -80,9 +48,9 @@ def main() -> int:
         place = Path(temporary)
         labels, bundle, output = make_pages(place, count), make_bundle(place / "bundle"), place / "out"
         arguments = [place / "image", "--output", output, "--model", bundle, "--annotations", labels]
-        seconds, samples = watched(arguments, place / "log.txt")
+        seconds, samples = watched(arguments, place / "log.txt", "VmRSS", 0.5)
         report, files = run_file(output), files_of(output)
-        again, _ = watched(arguments, place / "again.txt")
+        again, _ = watched(arguments, place / "again.txt", "VmRSS", 0.5)
     half = [(at, size) for at, size in samples if at > seconds / 2]
     slope = float(np.polyfit(*np.array(half).T, 1)[0])  # bytes a second
     rate = report["documents"] / seconds

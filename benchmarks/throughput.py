@@ -32,10 +32,11 @@ import pyarrow.dataset as pads
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.ocr import plain, touch  # noqa: E402
 from benchmarks.pipeline import run_pipeline, spread_pages  # noqa: E402
 from kie_ray.datasets.paddleocr import read_labels  # noqa: E402
 from kie_ray.decoding.fields import build_fields  # noqa: E402
-from kie_ray.metrics.fields import field_scores, normal_text  # noqa: E402
+from kie_ray.metrics.fields import field_scores  # noqa: E402
 from kie_ray.models.bundle import Bundle  # noqa: E402
 from kie_ray.records import Document, Line, Page  # noqa: E402
 from kie_ray.schemas import document_to_row, row_to_document  # noqa: E402
@@ -107,10 +108,10 @@ def character_errors(gold: Sequence[Page], found: Sequence[Page]) -> float:
     wrong = characters = 0
     for page, read in zip(gold, found, strict=True):
         for line in page.lines:
-            wanted = _plain(line.text)
-            touching = sorted((other for other in read.lines if _touch(line, other)), key=lambda other: other.box[0])
+            wanted = plain(line.text)
+            touching = sorted((other for other in read.lines if touch(line, other)), key=lambda other: other.box[0])
             characters += len(wanted)
-            wrong += _best_part(wanted, "".join(_plain(other.text) for other in touching))
+            wrong += _best_part(wanted, "".join(plain(other.text) for other in touching))
     return wrong / max(1, characters)
 
 
@@ -122,14 +123,6 @@ def _best_part(wanted: str, text: str) -> int:
         for j, other in enumerate(text, 1):
             row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
     return min(row)
-
-
-def _plain(text: str) -> str:
-    return "".join(normal_text(text).split())
-
-
-def _touch(a: Line, b: Line) -> bool:
-    return a.box[0] < b.box[2] and b.box[0] < a.box[2] and a.box[1] < b.box[3] and b.box[1] < a.box[3]
 
 
 def quality(rows: Sequence[Mapping[str, Any]], gold: Mapping[str, Page], names: Mapping[str, str]) -> dict[str, float]:
