@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from kie_ray.drawing.palette import Palette
 from kie_ray.errors import Category, ErrorItem, Stage
@@ -161,3 +162,19 @@ def test_text_of_documents_stays_text(visit: Open, served: Serve, tmp_path: Path
         "() => [...document.querySelectorAll('tr.row [data-part=value]')].map((c) => getComputedStyle(c).direction)"
     )
     assert starts == ["ltr", "rtl", "ltr"]
+
+
+def test_a_list_of_models_that_comes_late_still_gives_the_colours(visit: Open, served: Serve, english: Path) -> None:
+    labels = ["SUM", "GESAMT", "OTHER"]
+    model = ModelInfo("late", "ab" * 32, ["ser", "re"], labels, True, False, "", "")
+    page = table([("Name", "Ada")], labels=(labels[0], labels[1]))
+    tab = visit(served(Pictured(document(page), served=(model,))))
+    held: list[Any] = []
+    tab.page.route("**/v1/models", lambda route: held.append(route))
+    tab.page.reload()
+    with tab.page.expect_response("**/v1/extract*"):
+        tab.send(english, wait=False)
+    held.pop().continue_()
+    tab.page.wait_for_selector("#fields tr.row")
+    colours = {shape["line"]: shape["colour"] for shape in tab.page.evaluate(SHAPES)}
+    assert colours == {line.id: Palette(labels).css(line.label) for line in page.lines}
