@@ -26,13 +26,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     Raises:
         ValueError: a mode that has no conversion to RGB.
     """
-    orientation = _orientation(image)
+    turn = _TURNS.get(orientation(image))
     image = _flatten(image)
-    turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) to 8; 1 where it is missing or damaged."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except (

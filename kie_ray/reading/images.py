@@ -1,10 +1,13 @@
-"""Raster pictures through Pillow. Runs in the decoder process only."""
+"""Raster pictures through Pillow, plain JPEGs through OpenCV. Runs in the decoder process only."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from PIL import (
     BmpImagePlugin,
     Image,
@@ -18,7 +21,7 @@ from PIL import (
 from kie_ray.errors import Category, DocumentError
 from kie_ray.reading import magic
 from kie_ray.reading.colour import to_rgb
-from kie_ray.reading.jpeg import ends_in_missing_data
+from kie_ray.reading.jpeg import decode_plain, ends_in_missing_data
 from kie_ray.reading.pages import DecodedPage, check_pixels, unreadable
 from kie_ray.reading.tiff import frame_chain
 from kie_ray.reading.webp import webp_size
@@ -57,6 +60,8 @@ class ImageSource:
 
     def page(self, index: int) -> DecodedPage:
         image = self._open(index)
+        if self._format == "JPEG" and (plain := decode_plain(image, self._data)) is not None:
+            return DecodedPage(image.width, image.height, _rgb_rows(plain))
         try:
             image.load()
         except OSError as error:
@@ -100,3 +105,8 @@ def _load_failure(error: OSError) -> DocumentError:
 def _rows(image: Image.Image) -> Iterator[bytes | memoryview]:
     for top in range(0, image.height, _ROWS_PER_PIECE):
         yield image.crop((0, top, image.width, min(top + _ROWS_PER_PIECE, image.height))).tobytes()
+
+
+def _rgb_rows(pixels: NDArray[np.uint8]) -> Iterator[memoryview]:
+    for top in range(0, len(pixels), _ROWS_PER_PIECE):
+        yield cv2.cvtColor(pixels[top : top + _ROWS_PER_PIECE], cv2.COLOR_BGR2RGB).data.cast("B")

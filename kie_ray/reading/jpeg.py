@@ -1,16 +1,39 @@
-"""Finds JPEGs that were cut and closed with an end marker: libjpeg fills the rest with grey and reports success."""
+"""JPEG: a fast way through OpenCV for the usual scan, and a check for pictures that were cut.
+
+libjpeg fills what is missing with grey and reports success, whoever calls it.
+"""
 
 from __future__ import annotations
 
 import io
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops
+
+from kie_ray.reading.colour import orientation
 
 _SEGMENTS_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN = 0xDA
 _END_MARKER = b"\xff\xd9"
 _FILLER = bytes((i * 73 + 41) % 251 for i in range(4096))
-_MISSING_LEVELS = {1: ((128,),), 3: ((128, 128, 128),), 4: ((127,) * 4, (128,) * 4)}
+_MISSING_GREY = 128
+_MISSING_LEVELS = {1: ((_MISSING_GREY,),), 3: ((_MISSING_GREY,) * 3,), 4: ((127,) * 4, (128,) * 4)}
+
+
+def decode_plain(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
+    """Pixels of an upright 8-bit grey or colour JPEG, uint8 [height, width, 3] BGR, in half the time of Pillow.
+
+    `image`: opened from `data`, not loaded. Equal to Pillow's to the bit: both call libjpeg-turbo the same way. None
+    where Pillow has to look: another mode or orientation, no end marker, or a last pixel in the grey of missing data.
+    """
+    if image.mode not in ("L", "RGB") or orientation(image) != 1 or data.find(_END_MARKER, _first_scan(data)) < 0:
+        return None
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None or pixels.shape[:2] != (image.height, image.width) or (pixels[-1, -1] == _MISSING_GREY).all():
+        return None
+    return pixels  # type: ignore[return-value]
 
 
 def ends_in_missing_data(image: Image.Image, data: bytes) -> bool:
