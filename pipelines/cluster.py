@@ -182,7 +182,8 @@ def plan_pools(
 
     `cores`: real cores where Ray declares more (`connect` does); by default the declared ones. What the configuration
     leaves open: one OCR actor of one thread a core (more pages at a time beat more threads a page), up to half as many
-    actors of each model; with GPUs, one actor of each model a GPU. Their logical CPUs together leave room for the
+    actors of each model, or the other way round where annotations stand in for OCR; with GPUs, one actor of each model
+    a GPU. Their logical CPUs together leave room for the
     checkpoint filter and the small tasks. `separate_re`: the bundle holds two models, so RE has a pool of its own.
 
     Raises:
@@ -193,9 +194,11 @@ def plan_pools(
         raise ConfigError(f"the Ray cluster has {declared:g} CPUs; the job needs at least 2")
     cores = cores or int(declared)
     budget = declared - _FILTER_CPUS - _SMALL_TASKS_CPUS
-    ocr_low, ocr_high = _sizes(config.pools.ocr, cores, cores)
+    recognises = config.ocr.engine != "annotations"
+    readers = cores if recognises else max(1, cores // 2)
+    ocr_low, ocr_high = _sizes(config.pools.ocr, readers, readers)
     with_gpus = gpus >= 1 and config.device != "cpu" and config.pools.ser.num_gpus != 0
-    wanted = int(gpus) if with_gpus else max(1, cores // 2)
+    wanted = int(gpus) if with_gpus else max(1, cores // 2) if recognises else cores
     models = {"ser": config.pools.ser} | ({"re": config.pools.re} if separate_re else {})
     sizes = {name: _sizes(pool, wanted if with_gpus else 1, wanted) for name, pool in models.items()}
     share = _open_share(

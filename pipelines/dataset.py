@@ -12,6 +12,7 @@ what its own stage needs, because every Ray worker that runs it pays for the imp
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -27,10 +28,14 @@ from pipelines.layout import OutputLayout
 from pipelines.ocr_stage import OcrActor
 from pipelines.tables import JobContext
 
+_ROWS_PER_BLOCK = 16
+_MOST_ROWS_PER_BLOCK = 256
+_BLOCK_BYTES = 2 * 2**20
 _ROWS_PER_FILE_AND_SLOT = 500
+_MOST_ROWS_PER_FILE = 10_000
 
 
-def run_dataset(layout: OutputLayout, fingerprint: str, rows: int, plan: Plan, job: JobContext) -> None:
+def run_dataset(layout: OutputLayout, fingerprint: str, steps: Steps, plan: Plan, job: JobContext) -> None:
     """Process every row of the manifest that no earlier invocation has committed, and write it to documents/.
 
     Returns when all is written. A row is written and committed together (Ray's two-phase checkpoint), so a kill at any
@@ -47,11 +52,11 @@ def run_dataset(layout: OutputLayout, fingerprint: str, rows: int, plan: Plan, j
     context.execution_options.verbose_progress = False
     context.execution_no_progress_timeout_s = job.config.no_progress_seconds
     try:
-        build_dataset(layout, rows, plan, job).write_parquet(
+        build_dataset(layout, steps, plan, job).write_parquet(
             layout.documents,
             filesystem=layout.filesystem,
             # Never mode=OVERWRITE: with a checkpoint it deletes rows that the filter then skips for ever.
-            min_rows_per_file=rows_per_file(job.config, rows, plan),
+            min_rows_per_file=steps.rows_per_file,
             ray_remote_args={"num_cpus": SMALL_TASK_CPUS},
             concurrency=small_tasks(plan),
             schema=DOCUMENT_SCHEMA,
@@ -62,7 +67,7 @@ def run_dataset(layout: OutputLayout, fingerprint: str, rows: int, plan: Plan, j
         context.use_datasource_v2 = earlier_v2
 
 
-def build_dataset(layout: OutputLayout, rows: int, plan: Plan, job: JobContext) -> ray.data.Dataset:
+def build_dataset(layout: OutputLayout, steps: Steps, plan: Plan, job: JobContext) -> ray.data.Dataset:
     """The lazy dataset up to the rows of DOCUMENT_SCHEMA."""
     config = job.config
     dataset = ray.data.read_parquet(
@@ -71,10 +76,12 @@ def build_dataset(layout: OutputLayout, rows: int, plan: Plan, job: JobContext) 
     # The checkpoint filter sits behind a read and nowhere else, and is left out without a word behind other sources.
     # override_num_blocks does not cut blocks as wanted here: the newer source ignores it for small files, the older one
     # cuts a second time behind the filter (Ray 2.60).
-    dataset = dataset.repartition(target_num_rows_per_block=rows_per_block(config, rows, plan))
-    # Such a task takes a whole CPU too, with the same dead-lock on a resumed run; `repartition` has no argument for it.
+    dataset = dataset.repartition(target_num_rows_per_block=steps.rows_per_block)
+    # Such a task takes a whole CPU too, with the same dead-lock on a resumed run, and as many run at a time as there is
+    # room for, each in a process of its own that is started for it; `repartition` has no argument for either.
     repartition: Any = dataset._logical_plan.dag
     repartition.ray_remote_args["num_cpus"] = SMALL_TASK_CPUS
+    object.__setattr__(repartition, "compute", TaskPoolStrategy(size=small_tasks(plan)))
     dataset = dataset.map_batches(
         Fetch(config.fetch, config.limits.max_bytes),
         batch_size=None,
@@ -104,21 +111,28 @@ def checkpoint_config(layout: OutputLayout, fingerprint: str) -> CheckpointConfi
     return config
 
 
-def rows_per_block(config: ExtractConfig, rows: int, plan: Plan) -> int:
-    """Rows that travel together: few enough that every actor gets about 32 turns, at most 16."""
-    chosen = config.splitting.rows_per_block
-    return chosen or max(1, min(16, math.ceil(rows / (32 * plan.slots))))
+@dataclass(frozen=True)
+class Steps:
+    """How many rows travel together, and how many are written and committed together."""
+
+    rows_per_block: int
+    rows_per_file: int
 
 
-def rows_per_file(config: ExtractConfig, rows: int, plan: Plan) -> int:
-    """Rows that are written and committed together: a fiftieth of the run, at most 500 an OCR actor.
+def steps_of(config: ExtractConfig, rows: int, mean_bytes: float | None, plan: Plan) -> Steps:
+    """Steps of a run of `rows` rows, where the configuration leaves them open.
 
-    A kill costs the rows that wait for their file, so the bound is work of some minutes an actor; a pool of a hundred
-    still makes files of tens of megabytes.
+    A block is few enough rows that every actor gets about 32 turns, and at most 16, or as many as hold 2 MiB where
+    documents are small (`mean_bytes` each), up to 256: what Ray does a block costs as much as a small document. A file
+    is a fiftieth of the run, at most 500 rows an OCR actor and 10 000 in all, and more of small documents in the same
+    measure: a kill costs the rows that wait for their file, which is work of some minutes, and 10 000 pages of a form
+    make about 130 MB.
     """
-    chosen = config.splitting.rows_per_file
-    most = _ROWS_PER_FILE_AND_SLOT * plan.slots
-    return chosen or max(rows_per_block(config, rows, plan), min(most, math.ceil(rows / 50)))
+    small = max(1.0, min(_MOST_ROWS_PER_BLOCK, _BLOCK_BYTES / max(1.0, mean_bytes or math.inf)) / _ROWS_PER_BLOCK)
+    block = max(1, min(int(_ROWS_PER_BLOCK * small), math.ceil(rows / (32 * plan.slots))))
+    block = config.splitting.rows_per_block or block
+    most = int(small * min(_ROWS_PER_FILE_AND_SLOT * plan.slots, _MOST_ROWS_PER_FILE))
+    return Steps(block, config.splitting.rows_per_file or max(block, min(most, math.ceil(rows / 50))))
 
 
 def small_tasks(plan: Plan) -> int:

@@ -23,7 +23,7 @@ from pipelines import cluster
 from pipelines.attempts import remove_ledger
 from pipelines.config import ExtractConfig
 from pipelines.counters import Counts, CountsActor
-from pipelines.dataset import run_dataset
+from pipelines.dataset import run_dataset, steps_of
 from pipelines.derive import write_tables
 from pipelines.finalize import remove_uncommitted, verify_rows
 from pipelines.fingerprint import RunIdentity, digest
@@ -146,8 +146,9 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
             state = {
                 "fingerprint": fingerprint,
                 "identity": asdict(identity),
-                "rows": rows.count,
-                "rows_digest": rows.hex(),
+                "rows": rows.digest.count,
+                "rows_digest": rows.digest.hex(),
+                "mean_bytes": rows.mean_bytes,
                 "documents": int(identity.inputs.split("-")[0]),
                 "seconds": 0.0,
             }
@@ -169,8 +170,9 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
 
             clock.tick(Counts())
             seconds = config.progress_seconds
+            steps = steps_of(config, state["rows"], state.get("mean_bytes"), plan)
             with ProgressDisplay(state["rows"], done_before, poll, seconds=seconds, on_tick=clock.tick):
-                run_dataset(layout, fingerprint, state["rows"], plan, context)
+                run_dataset(layout, fingerprint, steps, plan, context)
         report, preview = _finalize(job, state["rows_digest"], plan, cores, done_before, clock)
     finally:
         remove_ledger(invocation)

@@ -7,6 +7,7 @@ turns documents into rows, long ones into several, and is skipped when a run is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -26,6 +27,14 @@ from pipelines.parallel import in_threads
 ROWS_PER_FILE = 8192
 PageCounts = Callable[[Iterable[Mapping[str, Any]]], Iterator[tuple[Mapping[str, Any], "int | None"]]]
 """Takes manifest rows, gives each with its number of pages (None: unknown, left to the reading stage), in any order."""
+
+
+@dataclass(frozen=True)
+class ManifestRows:
+    """What a manifest holds. `mean_bytes`: mean size of the document behind a row, None where no size is known."""
+
+    digest: SetDigest
+    mean_bytes: float | None
 
 
 def write_listing(files: Iterable[StoredFile], layout: OutputLayout, folder: str, limit: int | None) -> SetDigest:
@@ -58,13 +67,14 @@ def write_listing(files: Iterable[StoredFile], layout: OutputLayout, folder: str
 
 def write_manifest(
     layout: OutputLayout, listing: str, folder: str, config: ExtractConfig, count_pages: PageCounts
-) -> SetDigest:
-    """Write the rows of the documents in `listing` to `folder` and return the digest of their row ids.
+) -> ManifestRows:
+    """Write the rows of the documents in `listing` to `folder`; the digest returned is that of their row ids.
 
     Large PDFs and TIFFs have their pages counted; one longer than `pages_per_row` becomes several rows. One over
     `limits.max_pages` stays one row: the reading stage makes it an error row.
     """
     digest = SetDigest()
+    total_bytes = known_sizes = 0
 
     def to_probe() -> Iterator[Mapping[str, Any]]:
         for table in _tables(layout, listing):
@@ -75,13 +85,16 @@ def write_manifest(
             yield from page_ranges(row, pages, config)
 
     def counted() -> Iterator[pa.Table]:
+        nonlocal total_bytes, known_sizes
         single = (table.filter(pc.invert(_needs_count(table, config))) for table in _tables(layout, listing))
         for table in chain(single, _as_tables(ranges())):
             digest.update(table["row_id"].to_pylist())
+            total_bytes += pc.sum(table["size"]).as_py() or 0
+            known_sizes += table.num_rows - table["size"].null_count
             yield table
 
     _write(counted(), layout, folder)
-    return digest
+    return ManifestRows(digest, total_bytes / known_sizes if known_sizes else None)
 
 
 def page_ranges(row: Mapping[str, Any], pages: int | None, config: ExtractConfig) -> Iterator[Mapping[str, Any]]:

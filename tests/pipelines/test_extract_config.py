@@ -11,6 +11,7 @@ from kie_ray.errors import ConfigError
 from pipelines.cluster import plan_pools
 from pipelines.config import ExtractConfig
 from pipelines.counters import Counts
+from pipelines.dataset import Steps, steps_of
 from pipelines.extract import ExtractOptions, load_config
 from pipelines.fingerprint import RunIdentity, digest
 from pipelines.progress import ProgressDisplay, progress_line
@@ -130,3 +131,24 @@ def test_the_display_prints_lines_where_no_terminal_is_and_survives_a_broken_pol
     assert ticks[-1].rows == 4  # the end is a tick too
     assert "25% 1/4 documents" in stream.getvalue()
     assert "\r" not in stream.getvalue()
+
+
+def test_the_wider_stage_has_the_more_actors() -> None:
+    with_ocr = plan_pools(ExtractConfig(), {"CPU": 8})
+    assert (with_ocr.ocr.max_size, with_ocr.ser.max_size) == (8, 4)
+    annotated = plan_pools(load_settings(ExtractConfig, None, ["ocr.engine=annotations"]), {"CPU": 8})
+    assert (annotated.ocr.max_size, annotated.ser.max_size) == (4, 8)
+
+
+def test_steps_grow_with_the_run_and_shrink_with_the_documents() -> None:
+    plan = plan_pools(ExtractConfig(), {"CPU": 2})
+    assert steps_of(ExtractConfig(), 10, 400_000, plan) == Steps(1, 1)
+    assert steps_of(ExtractConfig(), 640, 400_000, plan) == Steps(10, 13)
+    assert steps_of(ExtractConfig(), 10**7, 400_000, plan) == Steps(16, 1000)
+    assert steps_of(ExtractConfig(), 10**7, None, plan) == Steps(16, 1000)
+    assert steps_of(ExtractConfig(), 10**7, 2_000, plan) == Steps(256, 16_000)
+    assert steps_of(ExtractConfig(), 640, 2_000, plan) == Steps(10, 13)
+    hundred = plan_pools(ExtractConfig(), {"CPU": 100})
+    assert steps_of(ExtractConfig(), 10**7, 400_000, hundred) == Steps(16, 10_000)
+    said = load_settings(ExtractConfig, None, ["splitting.rows_per_block=3", "splitting.rows_per_file=7"])
+    assert steps_of(said, 10**7, 2_000, hundred) == Steps(3, 7)

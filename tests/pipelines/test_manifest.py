@@ -157,10 +157,11 @@ def test_long_documents_become_ranges_with_ids_of_their_own(tmp_path: Path) -> N
             yield row, pages[row["uri"]]
 
     write_listing(files, layout, layout.hidden + "/listing", None)
-    digest = write_manifest(layout, layout.hidden + "/listing", layout.manifest, config, count)
+    written = write_manifest(layout, layout.hidden + "/listing", layout.manifest, config, count)
+    assert written.mean_bytes == pytest.approx((3 * 1000 + 10 + 10_000 + 2 * 1000) / 7)  # a range counts whole
     rows = list(read_rows(layout, layout.manifest))
     assert sorted(asked) == sorted(pages)
-    assert digest.count == len(rows) == len({row["row_id"] for row in rows}) == 7
+    assert written.digest.count == len(rows) == len({row["row_id"] for row in rows}) == 7
     long = [row for row in rows if row["uri"] == "/long.pdf"]
     assert [(row["first_page"], row["last_page"]) for row in long] == [(0, 49), (50, 99), (100, None)]
     assert len({row["doc_id"] for row in long}) == 1
