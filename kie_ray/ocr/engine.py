@@ -77,6 +77,11 @@ class OcrSettings(Settings):
         default="auto",
         description="auto: the CUDA provider where onnxruntime has one and a GPU is assigned, else the CPU",
     )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="bfloat16 (engine rapidocr, CPUs with AVX-512 BF16 or AMX, needs kie-ray[openvino]) is faster and "
+        "reads a few lines otherwise",
+    )
     threads: int = Field(
         default=0,
         ge=0,
@@ -131,6 +136,8 @@ def check_engine(settings: OcrSettings) -> None:
             f"ocr.annotations = {settings.annotations!r} is only read by the engine 'annotations', "
             f"the engine is {settings.engine!r}"
         )
+    if settings.dtype == "bfloat16":
+        _check_bfloat16(settings)
     if settings.engine == "paddleocr":
         from kie_ray.ocr.paddleocr_models import chosen_models
 
@@ -143,6 +150,18 @@ def check_engine(settings: OcrSettings) -> None:
                 f"ocr.paddleocr.{name} = {value!r} is only read by the engine 'paddleocr', "
                 f"the engine is {settings.engine!r}"
             )
+
+
+def _check_bfloat16(settings: OcrSettings) -> None:
+    if settings.engine != "rapidocr":
+        raise ConfigError(
+            f"ocr.dtype = 'bfloat16' is for the engine 'rapidocr', the engine is {settings.engine!r}; set 'float32'"
+        )
+    if settings.device == "cuda":
+        raise ConfigError("ocr.dtype = 'bfloat16' is for CPUs, ocr.device is 'cuda'; set one of them otherwise")
+    from kie_ray.ocr.openvino import require_openvino
+
+    require_openvino()
 
 
 def build_engine(settings: OcrSettings) -> OcrEngine:

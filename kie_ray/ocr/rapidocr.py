@@ -20,7 +20,7 @@ from kie_ray.ocr.engine import OcrSettings
 from kie_ray.ocr.lines import finished_lines
 from kie_ray.ocr.pixels import Pixels, normalise, resize
 from kie_ray.ocr.recognition import HEIGHT, Recogniser, crop_lines, line_width
-from kie_ray.ocr.sessions import OnnxModel
+from kie_ray.ocr.sessions import InferenceModel, OnnxModel
 from kie_ray.records import Line, PageImage
 
 DETECTION, RECOGNITION = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
@@ -88,11 +88,15 @@ def model_file(name: str) -> Path:
     return file
 
 
-def _model(name: str, settings: OcrSettings) -> OnnxModel:
+def _model(name: str, settings: OcrSettings) -> InferenceModel:
+    if settings.dtype == "bfloat16":
+        from kie_ray.ocr.openvino import OpenVinoModel
+
+        return OpenVinoModel(model_file(name), settings.threads)
     return OnnxModel(model_file(name), settings.device, settings.threads)
 
 
-def _upright(crop: Pixels, classifier: OnnxModel) -> Pixels:
+def _upright(crop: Pixels, classifier: InferenceModel) -> Pixels:
     width = min(_CLASSIFIER_WIDTH, line_width(crop))
     batch = np.zeros((1, 3, HEIGHT, _CLASSIFIER_WIDTH), dtype=np.float32)
     batch[0, :, :, :width] = normalise(resize(crop, width, HEIGHT))

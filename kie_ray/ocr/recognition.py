@@ -19,7 +19,7 @@ from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
 from rapidocr.utils.process_img import get_rotate_crop_image
 
 from kie_ray.ocr.pixels import Pixels, normalise, resize
-from kie_ray.ocr.sessions import OnnxModel
+from kie_ray.ocr.sessions import InferenceModel
 
 HEIGHT = 48
 MAX_WIDTH = 4096
@@ -33,7 +33,7 @@ class Recogniser:
     multiple of it. Pixels at the height of 48.
     """
 
-    def __init__(self, model: OnnxModel, batch: int, min_width: int, step: int) -> None:
+    def __init__(self, model: InferenceModel, batch: int, min_width: int, step: int) -> None:
         self._model = model
         self._min_width = min_width
         self._batch = batch
