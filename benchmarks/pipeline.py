@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,9 @@ def run_bare(folder: Path, model: str | None, cores: int) -> float:
     return sum(seconds) / cores
 
 
-def run_pipeline(folder: Path, output: Path, model: str | None) -> dict[str, Any]:
+def run_pipeline(folder: Path, output: Path, model: str | None, more: Sequence[str] = ()) -> dict[str, Any]:
     started = time.monotonic()
-    arguments = [str(ROOT / "jobs/batch_extract.py"), str(folder), "--output", str(output)]
+    arguments = [str(ROOT / "jobs/batch_extract.py"), str(folder), "--output", str(output), *more]
     done = subprocess.run(
         [sys.executable, *arguments, *(["--model", model] if model else [])],
         capture_output=True,
