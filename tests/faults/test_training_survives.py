@@ -113,6 +113,7 @@ def test_a_killed_driver_is_resumed(recipe: Path, calm: list[float], tmp_path: P
     assert losses(output) == calm
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_bucket_as_output(recipe: Path, calm: list[float], tmp_path: Path) -> None:
     with running_s3_server() as endpoint:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.job_support import make_bundle, make_pages, rows_without_timings, run_file, run_job
 
 
+@pytest.mark.slow
 def test_a_pool_for_re_of_its_own(tmp_path: Path) -> None:
     labels = make_pages(tmp_path, 6)
     rows = {}

@@ -71,6 +71,7 @@ def bucket(place: Path) -> Iterator[dict[str, str]]:
         yield s3_environment(endpoint)
 
 
+@pytest.mark.slow
 def test_a_bucket_in_and_a_bucket_out(
     place: Path, bucket: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
