@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 
 from kie_ray.flat_tables import entities_table, errors_table, fields_table
 from kie_ray.schemas import ENTITIES_SCHEMA, ERRORS_SCHEMA, FIELDS_SCHEMA
+from kie_ray.storage.patience import retried
 from pipelines.layout import TABLES, OutputLayout
 from pipelines.parallel import in_threads
+from pipelines.parquet_files import read_batches, read_table
 from pipelines.table_writer import TableWriter
 from pipelines.totals import Totals
 
@@ -120,7 +122,8 @@ def derive_group(layout: OutputLayout, group: Sequence[StoredTable], number: int
     read = 0
     try:
         for item in group:
-            for documents, share in _batches(layout, item):
+            for batch, share in read_batches(layout.filesystem, item.path, _COLUMNS, _BATCH_ROWS, _BATCH_BYTES):
+                documents = pa.Table.from_batches([batch])
                 _derive(documents, result, writers, done=(read + share * item.size) / total)
             read += item.size
         for writer in writers.values():
@@ -159,7 +162,7 @@ def _results(
     layout: OutputLayout, groups: Sequence[Sequence[StoredTable]], rows_per_file: int, tasks_at_a_time: int
 ) -> Iterator[GroupResult]:
     if len(groups) == 1:
-        yield derive_group(layout, groups[0], 0, rows_per_file)
+        yield retried(derive_group)(layout, groups[0], 0, rows_per_file)
         return
     import ray
 
@@ -190,8 +193,7 @@ def _long_errors(layout: OutputLayout, documents: Mapping[str, LongDocument]) ->
     undecided = pa.array([doc_id for doc_id, document in documents.items() if not document.any_page], pa.string())
 
     def readable(item: pafs.FileInfo) -> list[str]:
-        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
-            rows = file.read(columns=["doc_id", "status"])
+        rows = read_table(layout.filesystem, item.path, ["doc_id", "status"])
         found = pc.and_(pc.is_in(rows["doc_id"], undecided), pc.not_equal(rows["status"], "failed"))
         return list(rows["doc_id"].filter(found).to_pylist())
 
@@ -203,19 +205,6 @@ def _long_errors(layout: OutputLayout, documents: Mapping[str, LongDocument]) ->
         {**document.error, "status": "partial" if document.any_page else "failed"} for document in documents.values()
     ]
     return pa.Table.from_pylist(rows, schema=ERRORS_SCHEMA)
-
-
-def _batches(layout: OutputLayout, item: StoredTable) -> Iterator[tuple[pa.Table, float]]:
-    """The rows of one file of documents/, and which share of it is read with them."""
-    read = 0
-    # On an object store every column is a request of its own unless they are fetched beforehand, a row group at a time.
-    with pq.ParquetFile(item.path, filesystem=layout.filesystem, pre_buffer=not layout.is_local) as file:
-        for number in range(file.num_row_groups):
-            group = file.metadata.row_group(number)
-            rows = math.ceil(group.num_rows * _BATCH_BYTES / max(1, group.total_byte_size))
-            for batch in file.iter_batches(max(1, min(rows, _BATCH_ROWS)), row_groups=[number], columns=_COLUMNS):
-                read += batch.num_rows
-                yield pa.Table.from_batches([batch]), read / file.metadata.num_rows
 
 
 def _staged(layout: OutputLayout, name: str) -> str:

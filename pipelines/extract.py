@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -32,6 +30,7 @@ from pipelines.inputs import Skipped, stored_documents
 from pipelines.layout import OutputLayout
 from pipelines.manifest import write_listing, write_manifest
 from pipelines.parallel import in_threads
+from pipelines.parquet_files import count_rows
 from pipelines.probe import ray_page_counts
 from pipelines.progress import ProgressDisplay
 from pipelines.provenance import provenance, versions
@@ -247,10 +246,6 @@ def _preview(layout: OutputLayout, options: ExtractOptions, config: ExtractConfi
 
 def committed_rows(layout: OutputLayout, fingerprint: str) -> int:
     """Rows that earlier invocations have written and committed, from the footers of the checkpoint files."""
-
-    def rows(item: pafs.FileInfo) -> int:
-        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
-            return int(file.metadata.num_rows)
-
-    committed = layout.files(layout.checkpoint(fingerprint))
-    return sum(in_threads(rows, (item for item in committed if not item.path.endswith(".pending.parquet"))))
+    files = (item.path for item in layout.files(layout.checkpoint(fingerprint)))
+    committed = (path for path in files if not path.endswith(".pending.parquet"))
+    return sum(in_threads(lambda path: count_rows(layout.filesystem, path), committed))

@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from pipelines.failures import IncompleteRun
 from pipelines.ids import SetDigest
 from pipelines.layout import OutputLayout
 from pipelines.manifest import read_rows
 from pipelines.parallel import in_threads
+from pipelines.parquet_files import read_table
 
 _NAMED = 5
 
@@ -69,8 +69,7 @@ def _row_ids(layout: OutputLayout, folder: str) -> Iterator[list[str]]:
     """The row ids of each file, several files read at a time."""
 
     def read(item: pafs.FileInfo) -> list[str]:
-        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
-            return list(file.read(columns=["row_id"])["row_id"].to_pylist())
+        return list(read_table(layout.filesystem, item.path, ["row_id"])["row_id"].to_pylist())
 
     return in_threads(read, layout.files(folder))
 
@@ -89,9 +88,7 @@ def preview_documents(layout: OutputLayout, count: int) -> Iterator[Mapping[str,
     yield from islice(readable, count)
 
     def failures(item: pafs.FileInfo) -> list[dict[str, Any]]:
-        columns = ["doc_id", "uri", "status", "error"]
-        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
-            rows = file.read(columns=columns)
+        rows = read_table(layout.filesystem, item.path, ["doc_id", "uri", "status", "error"])
         failed = rows.filter(pc.equal(rows["status"], "failed")).slice(0, count).to_pylist()
         return [{**row, "pages": [], "fields": [], "timings": {}} for row in failed]
 

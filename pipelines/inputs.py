@@ -12,10 +12,10 @@ from itertools import chain, islice
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from kie_ray.errors import ConfigError, DocumentError
 from kie_ray.storage import StoredFile, filesystem_for, list_files, read_bytes
+from pipelines.parquet_files import read_batches, read_schema
 
 DOCUMENT_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".pdf")
 MANIFEST_SUFFIXES = (".parquet", ".csv", ".txt")
@@ -104,15 +104,15 @@ def _stat(uri: str) -> StoredFile:
 def _uris_of_parquet(uri: str) -> Iterator[str]:
     filesystem, path = filesystem_for(uri)
     try:
-        file = pq.ParquetFile(path, filesystem=filesystem)
+        schema = read_schema(filesystem, path)
     except (OSError, pa.ArrowInvalid) as error:
         raise ConfigError(f"manifest {uri} is not a Parquet file: {' '.join(str(error).split())[:200]}") from error
-    if "uri" not in file.schema_arrow.names:
-        raise ConfigError(f"manifest {uri} has no column 'uri'; its columns are {', '.join(file.schema_arrow.names)}")
-    batches = file.iter_batches(batch_size=4096, columns=["uri"])
+    if "uri" not in schema.names:
+        raise ConfigError(f"manifest {uri} has no column 'uri'; its columns are {', '.join(schema.names)}")
+    batches = read_batches(filesystem, path, ["uri"], 4096)
     while True:
         try:
-            batch = next(batches, None)
+            batch, _ = next(batches, (None, 1.0))
         except (OSError, pa.ArrowInvalid) as error:
             raise ConfigError(f"manifest {uri} is damaged: {' '.join(str(error).split())[:200]}") from error
         if batch is None:

@@ -12,6 +12,7 @@ import pyarrow.fs as pafs
 
 from kie_ray.errors import ConfigError
 from kie_ray.storage import filesystem_for, s3
+from kie_ray.storage.patience import retried
 from kie_ray.storage.places import scheme_of
 from pipelines.failures import storage_failures_told
 from pipelines.lock import local_lock, s3_lock
@@ -48,6 +49,10 @@ class OutputLayout:
         self.run_file = f"{self.root}/run.json"
         self.report_file = f"{self.root}/report.html"
 
+    def __reduce__(self) -> tuple[type[OutputLayout], tuple[str]]:
+        """Made anew where it arrives: a file system that travels forgets how often to try."""
+        return OutputLayout, (self.root if self.is_local else self.uri,)
+
     def checkpoint(self, fingerprint: str) -> str:
         return f"{self.hidden}/checkpoint-{fingerprint}"
 
@@ -58,6 +63,7 @@ class OutputLayout:
         """`path` as a person would type it."""
         return self.uri + path.removeprefix(self.root)
 
+    @retried
     def read_json(self, path: str) -> dict[str, Any] | None:
         """The JSON object at `path`, None where there is no file."""
         if self.filesystem.get_file_info(path).type != pafs.FileType.File:
@@ -68,6 +74,7 @@ class OutputLayout:
             raise ConfigError(f"{self.shown(path)} does not hold a JSON object")
         return content
 
+    @retried
     def write_json(self, path: str, content: dict[str, Any]) -> None:
         """Write so that a reader sees the old file or the new one, never half of it."""
         data = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()

@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from kie_ray.schemas import MANIFEST_SCHEMA
@@ -23,6 +22,7 @@ from pipelines.ids import SeenIds, SetDigest, document_id, row_id
 from pipelines.inputs import guess_media_type
 from pipelines.layout import OutputLayout
 from pipelines.parallel import in_threads
+from pipelines.parquet_files import read_batches, read_table
 
 ROWS_PER_FILE = 8192
 PageCounts = Callable[[Iterable[Mapping[str, Any]]], Iterator[tuple[Mapping[str, Any], "int | None"]]]
@@ -153,12 +153,7 @@ def _of_equal_size(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def _tables(layout: OutputLayout, folder: str) -> Iterator[pa.Table]:
     """The files of the manifest or the listing, several read at a time."""
-
-    def read(item: pafs.FileInfo) -> pa.Table:
-        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
-            return file.read()
-
-    return in_threads(read, layout.files(folder))
+    return in_threads(lambda item: read_table(layout.filesystem, item.path), layout.files(folder))
 
 
 def read_rows(
@@ -166,6 +161,5 @@ def read_rows(
 ) -> Iterator[Mapping[str, Any]]:
     """Rows of all Parquet files directly below `folder`, a batch in memory at a time."""
     for item in layout.files(folder):
-        with pq.ParquetFile(item.path, filesystem=layout.filesystem) as file:
-            for batch in file.iter_batches(batch_size=batch_size, columns=columns):
-                yield from batch.to_pylist()
+        for batch, _ in read_batches(layout.filesystem, item.path, columns, batch_size):
+            yield from batch.to_pylist()

@@ -12,6 +12,7 @@ from kie_ray.encoding.wordpiece import SETTINGS_FILE, VOCAB_FILE
 from kie_ray.errors import ConfigError, DocumentError
 from kie_ray.models import from_huggingface, from_paddle
 from kie_ray.storage import filesystem_for, list_files
+from kie_ray.storage.patience import retried
 from kie_ray.storage.places import local_path, scheme_of
 
 TOKENIZER_FILES = (SENTENCEPIECE_FILE, TOKENIZER_FILE, VOCAB_FILE)
@@ -50,12 +51,17 @@ def local_directory(uri: str, work: Path) -> Path:
         for item in list_files([uri.rstrip("/") + "/"]):
             name = PurePosixPath(item.uri.removeprefix(uri.rstrip("/") + "/"))
             if len(name.parts) == 1 and (name.name in _WANTED or name.suffix in _SHARDS):
-                filesystem, key = filesystem_for(item.uri)
-                with filesystem.open_input_stream(key) as source, (target / name.name).open("wb") as copy:
-                    shutil.copyfileobj(source, copy, _COPY_BYTES)
+                _copy(item.uri, target / name.name)
     except (OSError, DocumentError) as error:
         raise ConfigError(f"{uri} cannot be read: {' '.join(str(error).split())}") from error
     return target
+
+
+@retried
+def _copy(uri: str, target: Path) -> None:
+    filesystem, key = filesystem_for(uri)
+    with filesystem.open_input_stream(key) as source, target.open("wb") as copy:
+        shutil.copyfileobj(source, copy, _COPY_BYTES)
 
 
 def find_tokenizer(directories: Sequence[Path], vocab_size: int, multilingual: bool) -> tuple[PageTokenizer, Path]:

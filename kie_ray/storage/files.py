@@ -16,6 +16,7 @@ import pyarrow.fs as pafs
 
 from kie_ray.errors import Category, DocumentError, ErrorItem, Stage
 from kie_ray.storage import s3
+from kie_ray.storage.patience import retried
 from kie_ray.storage.places import filesystem_for, local_path, scheme_of
 
 _CHUNK_BYTES = 2**20
@@ -118,6 +119,7 @@ def write_text(uri: str, text: str) -> None:
         stream.write(text.encode("utf-8"))
 
 
+@retried
 def read_text(uri: str) -> str:
     """UTF-8 text of a whole file.
 

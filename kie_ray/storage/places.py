@@ -56,8 +56,9 @@ def filesystem_for(uri: str) -> tuple[pafs.FileSystem, str]:
     options: dict[str, object] = {
         "region": s3.region(),
         "connect_timeout": 10,
-        # about ten seconds of throttling; copies in Ray's workers make do with 3, and Ray Data tries again above them
-        "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=8),
+        # About ten seconds of throttling. The client's standard strategy gives up earlier where many requests fail: it
+        # has a budget of tries for all of them. Copies in Ray's workers make do with 3, and Ray Data tries again above.
+        "retry_strategy": pafs.AwsDefaultS3RetryStrategy(max_attempts=10),
     }
     if not s3.has_credentials():
         options["anonymous"] = True

@@ -23,6 +23,7 @@ import pyarrow.fs as pafs
 
 from kie_ray.errors import ConfigError
 from kie_ray.storage.files import delete_tree, exists, join, open_output, read_text, write_text
+from kie_ray.storage.patience import retried
 from kie_ray.storage.places import filesystem_for
 
 Name = Literal["latest", "best"]
@@ -80,7 +81,8 @@ class CheckpointStore:
             raise ConfigError(f"{self.uri} holds no {name} checkpoint")
         filesystem, root = filesystem_for(join(self.uri, note["folder"]))
         with tempfile.TemporaryDirectory(prefix="kie_ray-checkpoint-") as work:
-            pafs.copy_files(root, work, source_filesystem=filesystem, destination_filesystem=pafs.LocalFileSystem())
+            local = pafs.LocalFileSystem()
+            retried(pafs.copy_files)(root, work, source_filesystem=filesystem, destination_filesystem=local)
             yield Path(work)
 
     def _delete_unnamed(self) -> None:

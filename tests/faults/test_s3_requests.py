@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import pickle
 import time
 from collections.abc import Iterator
 
 import boto3
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 import pytest
 
 from kie_ray.errors import Category, DocumentError
-from kie_ray.storage import list_files, read_bytes, s3
+from kie_ray.storage import filesystem_for, list_files, read_bytes, s3
+from kie_ray.storage.patience import Patience, is_passing, retried
 from pipelines.config import FetchSettings
 from pipelines.fetch import FetchStage
 from pipelines.layout import OutputLayout
+from pipelines.parquet_files import count_rows, read_batches, read_table
 from tests.faults.s3_proxy import Fault, Kind, Proxy, running_proxy
 from tests.kie_ray.s3_server import environment, running_s3_server
 
@@ -104,3 +111,89 @@ def test_the_job_s_own_files_outlast_a_passing_fault(proxy: Proxy, kind: Kind) -
     proxy.faults += [Fault(kind, lambda method, path: method in ("GET", "HEAD"), times=2)]
     assert layout.read_json(layout.state_file) == {"kind": kind}
     assert proxy.hits[kind] >= 4
+
+
+@pytest.fixture
+def quick_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kie_ray.storage.patience._FIRST_WAIT_SECONDS", 0.01)
+
+
+def test_a_file_smaller_than_the_error_that_is_sent_in_its_place_is_read(proxy: Proxy, quick_patience: None) -> None:
+    """Arrow alone does not try again here: the error's text overflows the buffer that waits for the file."""
+    layout = OutputLayout("s3://forms/small")
+    layout.write_json(layout.state_file, {"rows": 3})
+
+    def first_get(method: str, path: str) -> bool:
+        return method == "GET" and "state.json" in path
+
+    filesystem: pafs.FileSystem = layout.filesystem
+    proxy.faults = [Fault("503", first_get, times=1)]
+    with pytest.raises(OSError, match="AWS Error") as caught, filesystem.open_input_stream(layout.state_file) as stream:
+        stream.read()
+    assert is_passing(caught.value)
+    proxy.faults = [Fault("503", first_get, times=2)]
+    assert layout.read_json(layout.state_file) == {"rows": 3}
+    assert proxy.hits["503"] == 3
+
+
+@pytest.mark.parametrize("kind", ["503", "500", "reset", "partial", "lost answer"])
+def test_a_parquet_file_is_read_whole_while_every_fourth_request_fails(
+    proxy: Proxy, kind: Kind, quick_patience: None
+) -> None:
+    table = pa.table({"number": list(range(6000)), "text": [f"value {number}" for number in range(6000)]})
+    filesystem, path = filesystem_for("s3://forms/tables/part.parquet")
+    pq.write_table(table, path, filesystem=filesystem, row_group_size=1000)
+    turns = itertools.cycle([False, False, True, False])
+    proxy.faults = [Fault(kind, lambda method, path: "part.parquet" in path and next(turns))]
+    assert count_rows(filesystem, path) == 6000
+    assert read_table(filesystem, path, ["text"]) == table.select(["text"])
+    batches, shares = zip(*read_batches(filesystem, path, most_rows=300), strict=True)
+    assert pa.Table.from_batches(batches) == table
+    assert (list(shares), shares[-1]) == (sorted(shares), 1.0)
+    assert proxy.hits[kind] >= 3
+
+
+def test_a_row_group_whose_reading_fails_half_way_is_read_again_without_double_rows(quick_patience: None) -> None:
+    table = pa.table({"number": list(range(1000))})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    breaks = iter([2, 5])
+
+    class Breaking(pq.ParquetFile):
+        def iter_batches(self, *args: object, **kwargs: object) -> Iterator[pa.RecordBatch]:
+            good = next(breaks, 1000)
+            for number, batch in enumerate(super().iter_batches(*args, **kwargs)):
+                if number == good:
+                    raise OSError("AWS Error NETWORK_CONNECTION during GetObject operation")
+                yield batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "pipelines.parquet_files.pq.ParquetFile", lambda *_, **__: Breaking(pa.BufferReader(sink.getvalue()))
+        )
+        batches = [batch for batch, _ in read_batches(pafs.LocalFileSystem(), "a.parquet", most_rows=100)]
+    assert pa.Table.from_batches(batches) == table
+
+
+def test_what_will_not_pass_is_not_tried_again(quick_patience: None) -> None:
+    calls = []
+
+    @retried
+    def read(error: OSError) -> None:
+        calls.append(error)
+        raise error
+
+    for error in (FileNotFoundError("no such file"), OSError("AWS Error ACCESS_DENIED during GetObject operation")):
+        with pytest.raises(OSError, match=str(error)):
+            read(error)
+    assert len(calls) == 2
+    with pytest.raises(OSError, match="SLOW_DOWN"):
+        read(OSError("AWS Error SLOW_DOWN during GetObject operation"))
+    assert len(calls) == 2 + 6
+    with pytest.raises(OSError, match="No space left"):
+        Patience().after(OSError("No space left on device"))
+
+
+def test_an_output_s_layout_keeps_its_tries_where_it_travels() -> None:
+    layout = pickle.loads(pickle.dumps(OutputLayout("s3://forms/travels/")))
+    assert (layout.uri, layout.documents) == ("s3://forms/travels", "forms/travels/documents")
