@@ -80,7 +80,9 @@ def extract(options: ExtractOptions) -> ExtractResult:
             layout.remove_run()
         listing = f"{layout.hidden}/listing"
         skipped = Skipped()
-        found = write_listing(stored_documents(options.inputs, skipped), layout, listing, options.limit)
+        # a limit takes the first ones, which must be the same at every start
+        documents = stored_documents(options.inputs, skipped, any_order=options.limit is None)
+        found = write_listing(documents, layout, listing, options.limit)
         if found.count == 0:
             hint = f"; {skipped.count} files are no documents by their extension" if skipped.count else ""
             raise ConfigError(f"no document in {' '.join(options.inputs)}{hint}")

@@ -37,8 +37,10 @@ class Skipped:
             self.examples.append(uri)
 
 
-def stored_documents(inputs: Sequence[str], skipped: Skipped) -> Iterator[StoredFile]:
+def stored_documents(inputs: Sequence[str], skipped: Skipped, *, any_order: bool = False) -> Iterator[StoredFile]:
     """Every document that `inputs` name, in constant memory; the same one may come twice.
+
+    `any_order`: as `list_files` has it.
 
     A file named by itself is taken whatever its name is, a manifest (.parquet, .csv, .txt with a uri column) stands for
     the documents that it lists. From directories, globs and prefixes come the files whose extension is one of
@@ -57,7 +59,7 @@ def stored_documents(inputs: Sequence[str], skipped: Skipped) -> Iterator[Stored
             else:
                 yield from list_files([item])
             continue
-        files = list_files([item])
+        files = list_files([item], any_order=any_order)
         tables = []
         first_other = None
         for file in files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pyarrow.fs as pafs
 from kie_ray.errors import Category, ConfigError, DocumentError, ErrorItem, Stage
 from kie_ray.storage import s3
 from kie_ray.storage.places import filesystem_for, local_path, local_uri, scheme_of
+from kie_ray.storage.s3_listing import list_in_any_order
 
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -31,8 +32,10 @@ class StoredFile:
     mtime: float | None
 
 
-def list_files(inputs: Sequence[str]) -> Iterator[StoredFile]:
+def list_files(inputs: Sequence[str], *, any_order: bool = False) -> Iterator[StoredFile]:
     """Files of all inputs, input by input, sorted within each; streamed (local: one directory in memory at a time).
+
+    `any_order`: not sorted, which lists a large prefix on S3 by many requests at a time.
 
     An input is taken as a file if one has exactly this name (also with `*?[` in it), then as a directory, then as a
     glob (`*`, `?`, `[...]` in a name, `**` across directories; a directory that a glob without `**` matches is walked),
@@ -50,7 +53,7 @@ def list_files(inputs: Sequence[str]) -> Iterator[StoredFile]:
             raise ConfigError(f"input {error}") from error
         try:
             if scheme == "s3":
-                yield from _list_s3(name)
+                yield from _list_s3(name, list_in_any_order if any_order else s3.list_objects)
             elif scheme == "gs":
                 yield from _list_gs(name)
             else:
@@ -103,7 +106,7 @@ def _walk(directory: Path, above: tuple[tuple[int, int], ...]) -> Iterator[Store
             yield _local_file(path)
 
 
-def _list_s3(name: str) -> Iterator[StoredFile]:
+def _list_s3(name: str, list_objects: Callable[[str, str], Iterator[s3.S3Object]]) -> Iterator[StoredFile]:
     bucket, key = s3.split(name)
     if not bucket:
         raise ConfigError(f"input {name!r} names no bucket")
@@ -113,13 +116,13 @@ def _list_s3(name: str) -> Iterator[StoredFile]:
         return
     candidates: list[Iterator[s3.S3Object]] = []
     if not key or key.endswith("/"):
-        candidates.append(_visible(s3.list_objects(bucket, key), len(key)))
+        candidates.append(_visible(list_objects(bucket, key), len(key)))
     else:
-        candidates.append(_visible(s3.list_objects(bucket, f"{key}/"), len(key) + 1))
+        candidates.append(_visible(list_objects(bucket, f"{key}/"), len(key) + 1))
         if wildcard := _WILDCARD.search(key):
-            candidates.append(_matching(bucket, key, wildcard.start()))
+            candidates.append(_matching(list_objects(bucket, key[: wildcard.start()]), key))
         else:  # the first name below was begun by the user: it is named, not hidden
-            candidates.append(_visible(s3.list_objects(bucket, key), len(key), begun=1))
+            candidates.append(_visible(list_objects(bucket, key), len(key), begun=1))
     for candidate in candidates:
         empty = True
         for item in candidate:
@@ -130,9 +133,9 @@ def _list_s3(name: str) -> Iterator[StoredFile]:
     raise ConfigError(f"input {name!r} names no object, directory or prefix in the bucket")
 
 
-def _matching(bucket: str, pattern: str, literal: int) -> Iterator[s3.S3Object]:
+def _matching(items: Iterator[s3.S3Object], pattern: str) -> Iterator[s3.S3Object]:
     expression = re.compile(glob_expression(pattern))
-    for item in s3.list_objects(bucket, pattern[:literal]):
+    for item in items:
         match = expression.fullmatch(item.key)
         if match and not any(map(_hidden, (match["below"] or "").split("/"))):
             yield item

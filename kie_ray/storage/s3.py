@@ -36,6 +36,8 @@ _ENVIRONMENT = (
 )
 _DEFAULT_REGION = "us-east-1"
 _CHUNK_BYTES = 2**20
+_CONNECTIONS = 16
+_PAGE_KEYS = 1000  # more are not to be had
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _FORBIDDEN = frozenset(
     {"401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
@@ -79,6 +81,19 @@ class S3Object:
     mtime: float
 
 
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One answer of a listing, markers of directories left out.
+
+    `last_key`: the last of all keys in it; `token`: what the next answer goes on from, "" at the end.
+    """
+
+    objects: list[S3Object]
+    folders: list[str]
+    last_key: str
+    token: str
+
+
 def endpoint() -> str | None:
     """Endpoint url from the environment, None for Amazon's own."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
@@ -118,21 +133,47 @@ def head(bucket: str, key: str) -> S3Object | None:
     return S3Object(key, int(answer["ContentLength"]), answer.get("ETag", "").strip('"'), modified)
 
 
-def list_objects(bucket: str, prefix: str) -> Iterator[S3Object]:
-    """All objects under `prefix` in key order, a thousand at a time; markers of directories are left out.
+def list_page(bucket: str, prefix: str, *, after: str = "", token: str = "", delimiter: str = "") -> ListPage:
+    """One answer of a listing in key order: up to a thousand objects under `prefix`.
+
+    Args:
+        after: begin behind this key.
+        token: go on where the answer with this `ListPage.token` ended.
+        delimiter: objects whose keys are alike up to the next one of it are given as one of `folders`.
 
     Raises:
         S3Error: NOT_FOUND (no such bucket), FORBIDDEN, UNAVAILABLE.
     """
-    pages = _client(_environment()).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    given = {"StartAfter": after, "ContinuationToken": token, "Delimiter": delimiter}
+    more = {name: value for name, value in given.items() if value}
     try:
-        for page in pages:
-            for entry in page.get("Contents", ()):
-                if not entry["Key"].endswith("/"):
-                    modified = entry["LastModified"].timestamp()
-                    yield S3Object(entry["Key"], int(entry["Size"]), entry.get("ETag", "").strip('"'), modified)
+        answer = _client(_environment()).list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_PAGE_KEYS, **more)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise _classify(error) from error
+    entries = answer.get("Contents", ())
+    objects = [
+        S3Object(entry["Key"], int(entry["Size"]), entry.get("ETag", "").strip('"'), entry["LastModified"].timestamp())
+        for entry in entries
+        if not entry["Key"].endswith("/")
+    ]
+    folders = [entry["Prefix"] for entry in answer.get("CommonPrefixes", ())]
+    last = entries[-1]["Key"] if entries else ""
+    return ListPage(
+        objects, folders, last, answer.get("NextContinuationToken", "") if answer.get("IsTruncated") else ""
+    )
+
+
+def list_objects(bucket: str, prefix: str) -> Iterator[S3Object]:
+    """All objects under `prefix` in key order, a thousand at a time; markers of directories are left out.
+
+    Raises:
+        S3Error: as `list_page`.
+    """
+    page = list_page(bucket, prefix)
+    yield from page.objects
+    while page.token:
+        page = list_page(bucket, prefix, token=page.token)
+        yield from page.objects
 
 
 def read_object(bucket: str, key: str, max_bytes: int, max_seconds: float = READ_SECONDS) -> bytes:
@@ -221,6 +262,7 @@ def _client(environment: tuple[str | None, ...]) -> Any:
     config = botocore.config.Config(
         connect_timeout=10,
         read_timeout=SILENCE_SECONDS,
+        max_pool_connections=_CONNECTIONS,
         retries={"mode": "standard", "max_attempts": 3},
         signature_version=None if _has_credentials(environment) else botocore.UNSIGNED,
         # servers other than Amazon's rarely answer at bucket.host
