@@ -49,10 +49,6 @@ class OutputLayout:
         self.run_file = f"{self.root}/run.json"
         self.report_file = f"{self.root}/report.html"
 
-    def __reduce__(self) -> tuple[type[OutputLayout], tuple[str]]:
-        """Made anew where it arrives: a file system that travels forgets how often to try."""
-        return OutputLayout, (self.root if self.is_local else self.uri,)
-
     def checkpoint(self, fingerprint: str) -> str:
         return f"{self.hidden}/checkpoint-{fingerprint}"
 

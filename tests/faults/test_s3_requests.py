@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 import time
 from collections.abc import Iterator
 
@@ -192,8 +191,3 @@ def test_what_will_not_pass_is_not_tried_again(quick_patience: None) -> None:
     assert len(calls) == 2 + 6
     with pytest.raises(OSError, match="No space left"):
         Patience().after(OSError("No space left on device"))
-
-
-def test_an_output_s_layout_keeps_its_tries_where_it_travels() -> None:
-    layout = pickle.loads(pickle.dumps(OutputLayout("s3://forms/travels/")))
-    assert (layout.uri, layout.documents) == ("s3://forms/travels", "forms/travels/documents")
