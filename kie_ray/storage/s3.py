@@ -23,6 +23,8 @@ SILENCE_SECONDS = 30.0
 """Without a byte of an answer for so long a try is given up."""
 READ_SECONDS = 300.0
 """How long the reading of one object may take where the caller says nothing else."""
+CONNECTIONS = 16
+"""Requests that one process can have under way."""
 
 _ENVIRONMENT = (
     "AWS_ENDPOINT_URL_S3",
@@ -36,7 +38,6 @@ _ENVIRONMENT = (
 )
 _DEFAULT_REGION = "us-east-1"
 _CHUNK_BYTES = 2**20
-_CONNECTIONS = 16
 _PAGE_KEYS = 1000  # more are not to be had
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _FORBIDDEN = frozenset(
@@ -262,7 +263,7 @@ def _client(environment: tuple[str | None, ...]) -> Any:
     config = botocore.config.Config(
         connect_timeout=10,
         read_timeout=SILENCE_SECONDS,
-        max_pool_connections=_CONNECTIONS,
+        max_pool_connections=CONNECTIONS,
         retries={"mode": "standard", "max_attempts": 3},
         signature_version=None if _has_credentials(environment) else botocore.UNSIGNED,
         # servers other than Amazon's rarely answer at bucket.host

@@ -2,8 +2,8 @@
 
 S3 gives a thousand keys an answer, and the next request needs the last key of the answer before. Keys have an order,
 though, so that a listing can begin anywhere: the folders below the prefix cut it into ranges, which are listed side by
-side. Any cuts give every key exactly once; good ones only make ranges of similar length. Keys that lie side by side in
-one folder make one range.
+side. Any cuts that are no keys themselves (a folder is none) give every key exactly once; good ones only make ranges of
+similar length. Keys that lie side by side in one folder make one range.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from kie_ray.storage import s3
 
-_THREADS = 16
+_THREADS = s3.CONNECTIONS
 _RANGES = 4 * _THREADS
 _WAITING_PAGES = 2 * _THREADS
 

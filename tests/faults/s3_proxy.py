@@ -14,6 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+import pytest
+
+from tests.kie_ray.s3_server import environment, running_s3_server
+
 Kind = Literal["503", "500", "403", "reset", "lost answer", "partial", "slow", "trickle", "hang"]
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "expect", "content-length"}
 _CODES = {"503": "SlowDown", "500": "InternalError", "403": "AccessDenied"}
@@ -89,6 +93,15 @@ def running_proxy(upstream: str) -> Iterator[Proxy]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def proxied_s3_server() -> Iterator[Proxy]:
+    """An S3 server process behind a proxy, which the environment of this process names while the block runs."""
+    with running_s3_server() as upstream, pytest.MonkeyPatch.context() as patch, running_proxy(upstream) as proxy:
+        for name, value in environment(proxy.endpoint).items():
+            patch.setenv(name, value)
+        yield proxy
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

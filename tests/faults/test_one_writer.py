@@ -20,9 +20,8 @@ from kie_ray.storage import s3
 from kie_ray.storage.leases import Lease, LeaseHeld
 from pipelines.failures import IncompleteRun
 from pipelines.layout import OutputLayout
-from tests.faults.s3_proxy import Fault, Proxy, running_proxy
+from tests.faults.s3_proxy import Fault, Proxy, proxied_s3_server
 from tests.job_support import ROOT
-from tests.kie_ray.s3_server import environment, running_s3_server
 
 KEY = "out/.kie_ray/lock"
 RENEW, LEASE = 0.1, 1.0
@@ -40,9 +39,7 @@ with OutputLayout(sys.argv[1]).locked():
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
-    with running_s3_server() as upstream, pytest.MonkeyPatch.context() as patch, running_proxy(upstream) as proxy:
-        for name, value in environment(proxy.endpoint).items():
-            patch.setenv(name, value)
+    with proxied_s3_server() as proxy:
         yield proxy
 
 

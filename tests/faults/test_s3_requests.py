@@ -19,17 +19,14 @@ from pipelines.config import FetchSettings
 from pipelines.fetch import FetchStage
 from pipelines.layout import OutputLayout
 from pipelines.parquet_files import count_rows, read_batches, read_table
-from tests.faults.s3_proxy import Fault, Kind, Proxy, running_proxy
-from tests.kie_ray.s3_server import environment, running_s3_server
+from tests.faults.s3_proxy import Fault, Kind, Proxy, proxied_s3_server
 
 BODY = bytes(range(256)) * 400
 
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
-    with running_s3_server() as upstream, pytest.MonkeyPatch.context() as patch, running_proxy(upstream) as proxy:
-        for name, value in environment(proxy.endpoint).items():
-            patch.setenv(name, value)
+    with proxied_s3_server() as proxy:
         client = boto3.client("s3")
         client.create_bucket(Bucket="forms")
         for number in range(3):

@@ -12,8 +12,7 @@ import pytest
 
 from kie_ray.errors import Category
 from kie_ray.storage import list_files, s3, s3_listing
-from tests.faults.s3_proxy import Fault, Proxy, running_proxy
-from tests.kie_ray.s3_server import environment, running_s3_server
+from tests.faults.s3_proxy import Fault, Proxy, proxied_s3_server
 
 KEYS = {
     "flat": [f"flat/page_{number:03d}.png" for number in range(40)],
@@ -30,9 +29,7 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[Proxy]:
-    with running_s3_server() as upstream, pytest.MonkeyPatch.context() as patch, running_proxy(upstream) as proxy:
-        for name, value in environment(proxy.endpoint).items():
-            patch.setenv(name, value)
+    with proxied_s3_server() as proxy:
         client = boto3.client("s3")
         client.create_bucket(Bucket="forms")
         for keys in KEYS.values():
