@@ -94,6 +94,9 @@ class OnlineConfig(Settings):
     max_bundles_per_replica: int = Field(3, ge=1, description="bundles that one model replica keeps in memory")
     limits: Limits = Field(default_factory=Limits, description="the same object that bounds the batch job")
     pdf_dpi: int = Field(200, ge=36, le=1200, description="resolution at which PDF pages are rendered")
+    max_pictures: int = Field(
+        100, ge=1, description="pages of a document that `include=pictures` gives pictures of; one with more is refused"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: CUDA in replicas with a GPU")
     ocr: OcrSettings = Field(default_factory=OcrSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)

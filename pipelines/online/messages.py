@@ -32,9 +32,9 @@ class ReadRequest:
 class ReadResult:
     """What became of a `ReadRequest`.
 
-    `count`: pages of the document where the request has `lines` or `page`; with another number of `lines`, or fewer
-    pages than `page` names, nothing else is done. `error`: of the document, or of those pages that are missing in
-    `pages`. `timings`: busy seconds of read and ocr.
+    `count`: pages of the document where the request has `lines`, `page` or `pictures`; with another number of `lines`,
+    or fewer pages than `page` names, nothing else is done. `error`: of the document, or of those pages that are missing
+    in `pages`. `timings`: busy seconds of read and ocr.
     """
 
     pages: list[Page] = field(default_factory=list)

@@ -40,6 +40,7 @@ class OcrDeployment:
             pages_in_memory=2 * replicas.batch_size,
             batch_size=replicas.batch_size,
             batch_wait_seconds=replicas.batch_wait_seconds,
+            max_pictures=config.max_pictures,
             observe=BatchMetrics().observe,
         )
         self._pulse = Pulse(self._reader.batches, self._probe, config.stuck_seconds)

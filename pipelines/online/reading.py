@@ -42,7 +42,8 @@ class DocumentReader:
     `readers` documents are decoded at a time, so that a long one does not hold up all others. `pages_in_memory` decoded
     pages wait for the engine or are in its hands, of all documents together: a PDF of a thousand pages costs no more
     memory than one of ten. `batch_size` pages go to the engine in one call, of any documents. A page that makes the
-    engine fail costs nobody but itself.
+    engine fail costs nobody but itself. Pictures stay in memory until the answer has left, so a document with more than
+    `max_pictures` pages is refused where they are wanted.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class DocumentReader:
         pages_in_memory: int = 4,
         batch_size: int = 2,
         batch_wait_seconds: float = 0.0,
+        max_pictures: int = 100,
         observe: Callable[[int, float], None] | None = None,
     ) -> None:
         self._engine = engine
@@ -62,6 +64,7 @@ class DocumentReader:
         for _ in range(readers):  # last in, first out: a decoder that nobody needs is never started
             self._readers.put_nowait(_ReaderThread(limits, pdf_dpi))
         self._room = asyncio.Semaphore(pages_in_memory)
+        self._max_pictures = max_pictures
         self.batches: Batches[ImageKind, PageImage, _Read | ErrorItem] = Batches(
             self._recognise, batch_size, batch_wait_seconds, name="ocr", observe=observe
         )
@@ -118,11 +121,17 @@ class DocumentReader:
         bad_pages: list[ErrorItem],
         finishing: list[asyncio.Task[Page | ErrorItem]],
     ) -> bool:
-        """Begin a task for each page. False where the document has another number of pages than the request needs."""
+        """Begin a task for each page. False where the document has another number of pages than the request needs.
+
+        Raises DocumentError where nothing can be done with the document.
+        """
         async with self._lent_reader() as reader:
-            if request.lines is not None or request.page is not None:
-                result.count = await reader.run(lambda it: it.count_pages(request.data, request.name))
-                if _does_not_fit(request, result.count):
+            if request.lines is not None or request.page is not None or request.pictures:
+                count = await reader.run(lambda it: it.count_pages(request.data, request.name))
+                if request.pictures and count > self._max_pictures:
+                    raise DocumentError(_too_many_pictures(request.name, count, self._max_pictures))
+                result.count = count
+                if _does_not_fit(request, count):
                     return False
             pages = await reader.run(lambda it: it.read(request.data, request.name, request.page or 0, request.page))
             while True:
@@ -219,6 +228,14 @@ def _timed_next(pages: Iterator[PageImage | ErrorItem]) -> tuple[PageImage | Err
 def _does_not_fit(request: ReadRequest, count: int) -> bool:
     wrong_lines = request.lines is not None and len(request.lines) != count
     return wrong_lines or (request.page is not None and request.page >= count)
+
+
+def _too_many_pictures(name: str, count: int, most: int) -> ErrorItem:
+    message = (
+        f"{name} has {count} pages, and pictures are given of {most} at most (max_pictures): send fewer pages, "
+        "or leave pictures out of include"
+    )
+    return ErrorItem.of(Stage.READ, Category.TOO_MANY_PAGES, message)
 
 
 def _drawn(reader: Reader, request: ReadRequest, page: Page) -> bytes:

@@ -56,7 +56,7 @@ def run() -> Iterator[Run]:
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[DocumentReader]:
-    made = DocumentReader(Engine(), Limits(), 72, readers=2, pages_in_memory=3, batch_size=2)
+    made = DocumentReader(Engine(), Limits(), 72, readers=2, pages_in_memory=3, batch_size=2, max_pictures=4)
     yield made
     made.close()
 
@@ -183,6 +183,17 @@ def test_pixels_and_pictures(run: Run, reader: DocumentReader, engine: Engine) -
     decoded = cv2.imdecode(np.frombuffer(picture.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert decoded is not None
     assert decoded.shape == (640, 1600, 3)
+
+
+def test_pictures_of_too_many_pages_are_refused(run: Run, reader: DocumentReader, engine: Engine) -> None:
+    allowed = run(reader.read(ReadRequest(tiff(4), "a.tif", pictures=True)))
+    assert (allowed.error, sorted(allowed.pictures)) == (None, [0, 1, 2, 3])
+    engine.calls.clear()
+    refused = run(reader.read(ReadRequest(tiff(5), "a.tif", pictures=True)))
+    assert (refused.pages, refused.pictures, engine.calls) == ([], {}, [])
+    assert (refused.error.stage, refused.error.category) == (Stage.READ, Category.TOO_MANY_PAGES)
+    assert refused.error.message.startswith("a.tif has 5 pages, and pictures are given of 4 at most (max_pictures)")
+    assert len(run(reader.read(ReadRequest(tiff(5), "a.tif"))).pages) == 5
 
 
 def test_one_page_and_its_drawing(run: Run, reader: DocumentReader, engine: Engine) -> None:
