@@ -63,9 +63,12 @@ class Endpoint:
         body = json.dumps({"name": "lines.json", "pages": pages}).encode()
         return self.ask(f"/v1/extract{query}", body, "application/json", **options)
 
-    def deploy(self, arguments: Mapping[str, Any], thresholds: Mapping[str, Any] | None = None) -> None:
-        """What `serve deploy` does with such a file, in place of what runs; waits until it is there."""
-        deployments = [] if thresholds is None else [{"name": "models", "user_config": dict(thresholds)}]
+    def deploy(self, arguments: Mapping[str, Any], models: Mapping[str, Any] | None = None) -> None:
+        """What `serve deploy` does with such a file, in place of what runs; waits until it is there.
+
+        `models`: what stands below `deployments:` for the deployment of that name.
+        """
+        deployments = [] if models is None else [{"name": "models", **models}]
         application = {
             "name": "kie",
             "route_prefix": "/",

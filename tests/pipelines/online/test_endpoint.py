@@ -163,7 +163,7 @@ def test_a_new_threshold_needs_no_restart(running: Endpoint, arguments: dict[str
 
     before, processes = links(), replica_pids("models")
     assert before > 0  # the tiny bundle's own threshold is 0
-    running.deploy(arguments, {"re_threshold": {"tiny": 1.0}})
+    running.deploy(arguments, {"user_config": {"re_threshold": {"tiny": 1.0}}})
     assert wait_until(lambda: links() == 0, 60, "the new threshold")
     running.deploy(arguments)
     assert wait_until(lambda: links() == before, 60, "the old threshold")
