@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ sys.path.insert(0, str(ROOT))
 from tests.job_support import command, environment, kill_group, make_bundle, make_pages, run_file  # noqa: E402
 
 
-def watched(arguments: list[str | Path], log: Path, name: str, every: float) -> tuple[float, list[tuple[float, int]]]:
-    """Run the batch job to its end and look at its driver every `every` seconds.
+def watched(
+    arguments: list[str | Path], log: Path, name: str, every: float, kill_when: Callable[[], bool] | None = None
+) -> tuple[float, list[tuple[float, int]]]:
+    """Run the batch job to its end, or until `kill_when` says so, and look at its driver every `every` seconds.
 
     Returns seconds, and (seconds since the start, bytes that the driver's /proc/PID/status gives for `name`).
     """
@@ -38,6 +41,8 @@ def watched(arguments: list[str | Path], log: Path, name: str, every: float) -> 
             while process.poll() is None:
                 if (size := _status_bytes(process.pid, name)) is not None:
                     samples.append((time.monotonic() - started, size))
+                if kill_when is not None and kill_when():
+                    return time.monotonic() - started, samples
                 time.sleep(every)
         finally:
             kill_group(process)

@@ -80,7 +80,10 @@ class SplittingSettings(Settings):
     rows_per_file: int | None = Field(
         None,
         ge=1,
-        description="documents in one file of documents/, and what a kill may cost; empty: from their number",
+        description="documents in one file while the run works, and what a kill may cost; empty: from their number",
+    )
+    merge_files: bool = Field(
+        True, description="at the end, merge the files of documents/ below 64 MB into few of 64 to 256 MB"
     )
     rows_per_table_file: int = Field(
         8_000_000, ge=1, description="rows in one file of fields/, entities/ and errors/ at most; 240 MiB close it too"

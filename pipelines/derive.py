@@ -7,7 +7,7 @@ first, so that a crash anywhere is repaired by running again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 
 from kie_ray.flat_tables import entities_table, errors_table, fields_table
 from kie_ray.schemas import ENTITIES_SCHEMA, ERRORS_SCHEMA, FIELDS_SCHEMA
-from kie_ray.storage.patience import retried
 from pipelines.layout import TABLES, OutputLayout
 from pipelines.parallel import in_threads
 from pipelines.parquet_files import read_batches, read_table
+from pipelines.spread import spread
 from pipelines.table_writer import TableWriter
 from pipelines.totals import Totals
 
@@ -75,12 +75,14 @@ def write_tables(layout: OutputLayout, rows_per_file: int, tasks_at_a_time: int 
     One group of files is done in this process, several by tasks on Ray, which has to be connected then.
     """
     layout.delete_dir(layout.staging)
-    groups = file_groups([StoredTable(item.path, item.size) for item in layout.files(layout.documents)])
+    stored = [StoredTable(item.path, item.size) for item in layout.files(layout.documents)]
+    groups = file_groups(stored, GROUP_BYTES)
     totals = Totals()
     long_documents: dict[str, LongDocument] = {}
     errors = TableWriter(layout, _staged(layout, "errors"), f"part-{len(groups):05d}", rows_per_file)
     try:
-        for done, result in enumerate(_results(layout, groups, rows_per_file, tasks_at_a_time), 1):
+        calls = [(layout, group, number, rows_per_file) for number, group in enumerate(groups)]
+        for done, result in enumerate(spread(derive_group, calls, tasks_at_a_time), 1):
             totals.merge(result.totals)
             errors.add(result.errors, done / len(groups))
             for doc_id, document in result.long_documents.items():
@@ -97,10 +99,10 @@ def write_tables(layout: OutputLayout, rows_per_file: int, tasks_at_a_time: int 
     return totals
 
 
-def file_groups(files: Sequence[StoredTable]) -> list[list[StoredTable]]:
-    """Neighbouring files in groups of about equal bytes: some `GROUP_BYTES` or less, and at most `GROUP_FILES`."""
+def file_groups(files: Sequence[StoredTable], group_bytes: int) -> list[list[StoredTable]]:
+    """Neighbouring files in groups of about equal bytes: some `group_bytes` or less, and at most `GROUP_FILES`."""
     total = sum(item.size for item in files)
-    share = total / max(1, math.ceil(total / GROUP_BYTES))
+    share = total / max(1, math.ceil(total / group_bytes))
     groups: list[list[StoredTable]] = [[]]
     begun, size = 0, 0
     for item in files:
@@ -156,36 +158,6 @@ def _derive(documents: pa.Table, result: GroupResult, writers: Mapping[str, Tabl
     for first_page, error in zip(ranges["first_page"].to_pylist(), errors_table(ranges).to_pylist(), strict=True):
         document = LongDocument(first_page, error, error["status"] == "partial")
         result.long_documents.setdefault(error["doc_id"], document).merge(document)
-
-
-def _results(
-    layout: OutputLayout, groups: Sequence[Sequence[StoredTable]], rows_per_file: int, tasks_at_a_time: int
-) -> Iterator[GroupResult]:
-    if len(groups) == 1:
-        yield retried(derive_group)(layout, groups[0], 0, rows_per_file)
-        return
-    import ray
-
-    from pipelines.cluster import SMALL_TASK_CPUS
-
-    remote: Any = ray.remote(derive_group)
-    task = remote.options(
-        num_cpus=SMALL_TASK_CPUS, max_retries=3, retry_exceptions=[OSError], scheduling_strategy="SPREAD"
-    )
-    numbered = iter(enumerate(groups))
-    running: list[ray.ObjectRef] = []
-    try:
-        while True:
-            while len(running) < tasks_at_a_time and (entry := next(numbered, None)) is not None:
-                number, group = entry
-                running.append(task.remote(layout, group, number, rows_per_file))
-            if not running:
-                return
-            ready, running = ray.wait(running, num_returns=1)
-            yield ray.get(ready[0])
-    finally:
-        for reference in running:
-            ray.cancel(reference)
 
 
 def _long_errors(layout: OutputLayout, documents: Mapping[str, LongDocument]) -> pa.Table:

@@ -29,6 +29,7 @@ from pipelines.ids import SetDigest
 from pipelines.inputs import Skipped, stored_documents
 from pipelines.layout import OutputLayout
 from pipelines.manifest import write_listing, write_manifest
+from pipelines.merge import finish_merging, merge_small_files
 from pipelines.parallel import in_threads
 from pipelines.parquet_files import count_rows
 from pipelines.probe import ray_page_counts
@@ -155,6 +156,7 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
             }
             layout.write_json(layout.state_file, state)
         layout.delete_dir(listing)
+        finish_merging(layout)
         remove_uncommitted(layout, fingerprint)
         done_before = committed_rows(layout, fingerprint)
         clock = _Clock(layout, state, started)
@@ -186,13 +188,16 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
 def _finalize(
     job: _Job, expected: str, plan: cluster.Plan, cores: int | None, resumed: int, clock: _Clock
 ) -> tuple[dict[str, Any], str | None]:
-    """Check that every row is there, write the flat tables, the preview and the report, and run.json last."""
+    """Check that every row is there, merge small files, write the flat tables and the reports, and run.json last."""
     config, bundle, layout = job.config, job.bundle, job.layout
     remove_uncommitted(layout, job.identity.fingerprint)
     verify_rows(layout, expected)
     resources = ray.cluster_resources()
     machines = Machines(cores or resources.get("CPU", 0.0), resources.get("GPU", 0.0))
-    totals = write_tables(layout, config.splitting.rows_per_table_file, tasks_at_a_time=max(2, int(machines.cpus)))
+    at_a_time = max(2, int(machines.cpus))
+    if config.splitting.merge_files:
+        merge_small_files(layout, at_a_time)
+    totals = write_tables(layout, config.splitting.rows_per_table_file, at_a_time)
     preview = _preview(layout, job.options, config, bundle)
     report = run_report(
         totals,

@@ -15,6 +15,7 @@ from pipelines.failures import IncompleteRun
 from pipelines.ids import SetDigest
 from pipelines.layout import OutputLayout
 from pipelines.manifest import read_rows
+from pipelines.merge import merged_names
 from pipelines.parallel import in_threads
 from pipelines.parquet_files import read_table
 
@@ -22,7 +23,7 @@ _NAMED = 5
 
 
 def remove_uncommitted(layout: OutputLayout, fingerprint: str) -> int:
-    """Delete data files that no committed checkpoint vouches for, and return their number.
+    """Delete data files that neither a committed checkpoint nor a merge vouches for, and return their number.
 
     Ray removes what a killed write left behind, but an actor that outlives its driver for a moment can still write
     after that. Its file has no committed checkpoint of the same name, so it can be told apart.
@@ -32,8 +33,11 @@ def remove_uncommitted(layout: OutputLayout, fingerprint: str) -> int:
         for item in layout.files(layout.checkpoint(fingerprint))
         if not item.path.endswith(".pending.parquet")
     }
+    merged = merged_names(layout)
     removed = 0
     for item in layout.files(layout.documents):
+        if item.base_name in merged:
+            continue
         # Ray calls the checkpoint of `<uuid>_<task>-<i>.parquet` `<uuid>_<task>.parquet`
         if re.sub(r"-\d+$", "", _stem(item.path)) not in committed:
             layout.filesystem.delete_file(item.path)

@@ -43,6 +43,8 @@ class OutputLayout:
         self.hidden = f"{self.root}/.kie_ray"
         self.manifest = f"{self.hidden}/manifest"
         self.staging = f"{self.hidden}/tables"
+        self.merging = f"{self.hidden}/merging"
+        self.merged_file = f"{self.hidden}/merged.json"
         self.state_file = f"{self.hidden}/state.json"
         self.documents = f"{self.root}/documents"
         self.preview = f"{self.root}/preview"

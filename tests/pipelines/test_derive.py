@@ -83,7 +83,7 @@ def test_groups_as_tasks_give_the_same(tmp_path: Path, connected: None, monkeypa
     layout = OutputLayout(str(tmp_path))
     scattered(layout)
     monkeypatch.setattr(derive, "GROUP_FILES", 1)
-    monkeypatch.setattr(derive, "_results", counted := _CountedResults(derive._results))
+    monkeypatch.setattr(derive, "spread", counted := _CountedResults(derive.spread))
     check_scattered(tmp_path, write_tables(layout, rows_per_file=100, tasks_at_a_time=2))
     assert counted.groups == 4
     names = sorted(path.name for path in (tmp_path / "fields").iterdir())
@@ -138,16 +138,15 @@ def test_tables_of_an_earlier_try_are_replaced(tmp_path: Path) -> None:
 
 
 def test_groups_are_equal_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(derive, "GROUP_BYTES", 100)
     draw = np.random.default_rng(5)
     files = [StoredTable(str(number), int(size)) for number, size in enumerate(draw.integers(1, 20, 400))]
-    groups = file_groups(files)
+    groups = file_groups(files, 100)
     assert [file for group in groups for file in group] == files
     sizes = [sum(file.size for file in group) for group in groups]
     assert 80 <= min(sizes) <= max(sizes) <= 120
-    assert file_groups([]) == [[]]
+    assert file_groups([], 100) == [[]]
     monkeypatch.setattr(derive, "GROUP_FILES", 7)
-    assert max(map(len, file_groups(files))) == 7
+    assert max(map(len, file_groups(files, 100))) == 7
 
 
 @pytest.mark.parametrize("rows", [500, 20_000, 47_000, 60_000])
