@@ -17,29 +17,36 @@ import pytest
 import yaml
 
 from kie_ray.training.checkpoints import CheckpointStore
+from kie_ray.training.config import TrainConfig
+from kie_ray.training.watch import RunLog
 from tests.job_support import ROOT, descendants, environment, kill_group
 from tests.kie_ray.s3_server import environment as s3_environment
 from tests.kie_ray.s3_server import running_s3_server
-from tests.kie_ray.training.test_trainer import tiny_config
+from tests.kie_ray.training.test_trainer import tiny_config, trainer_of
 
 STEPS = 40
 
 
+def config() -> TrainConfig:
+    """Two pieces a step, so that gradients are accumulated; a checkpoint after every step."""
+    return tiny_config(STEPS, micro_batches=2, checkpoint_seconds=0)
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pieces a step, so that gradients are accumulated; a checkpoint after every step."""
     file = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    config = tiny_config(STEPS, micro_batches=2, checkpoint_seconds=0)
-    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    file.write_text(yaml.safe_dump(config().model_dump(mode="json")))
     return file
 
 
 @pytest.fixture(scope="module")
-def calm(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    output = tmp_path_factory.mktemp("calm") / "run"
-    done = subprocess.run(command(recipe, output), env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return losses(output)
+def calm(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The losses of the library's trainer, by itself."""
+    folder = tmp_path_factory.mktemp("calm")
+    log = RunLog(folder, 0)
+    trainer_of(config()).run(log=log)
+    log.close()
+    return losses(folder)
 
 
 def command(recipe: Path, output: Path | str, *more: str) -> list[str]:
@@ -97,6 +104,7 @@ def test_a_killed_worker_is_replaced_and_goes_on(recipe: Path, calm: list[float]
     assert losses(output) == calm
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_driver_is_resumed(recipe: Path, calm: list[float], tmp_path: Path) -> None:
     output, log = tmp_path / "run", tmp_path / "log"

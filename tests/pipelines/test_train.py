@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +17,8 @@ from kie_ray.models.bundle_models import load_models
 from pipelines.train import _check_same
 from tests.job_support import ROOT, environment
 from tests.kie_ray.training.test_trainer import tiny_config
+
+PIECES = ("--set", "micro_batches=2")
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -36,54 +39,57 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.mark.timeout(900)
-def test_train_resume_and_refusals(recipe: Path, tmp_path: Path) -> None:
-    output = tmp_path / "run"
-    done = run("--config", recipe, "--output", output)
+@pytest.fixture(scope="module")
+def trained(recipe: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A run of one worker, each batch in two pieces."""
+    output = recipe.parent / "run"
+    done = run("--config", recipe, "--output", output, *PIECES)
     assert done.returncode == 0, done.stderr[-2000:]
+    return output, done
+
+
+@pytest.mark.timeout(600)
+def test_two_workers_have_the_losses_of_one(
+    recipe: Path, trained: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = run("--config", recipe, "--output", tmp_path / "two", "--set", "workers=2", *PIECES)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (logged(output, "loss") for output in (trained[0], tmp_path / "two"))
+    assert len(one) == 4
+    assert two == pytest.approx(one, abs=1e-4)
+
+
+@pytest.mark.timeout(900)
+def test_train_resume_and_refusals(recipe: Path, trained: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    output, done = trained
     assert str(output / "bundle") in done.stdout
     assert "global_step: 4/4, lr: " in done.stdout
     assert "ips: " in done.stdout
     bundle = Bundle.load(output / "bundle")
     assert bundle.info.name == "tiny"
     assert load_models(bundle).shared
-    assert steps_of(output) == [1, 2, 3, 4]
+    assert logged(output, "step") == [1, 2, 3, 4]
     for name in ("curves.png", "checkpoints/latest.json"):
         assert (output / name).is_file(), name
     assert list((output / "tensorboard").iterdir())
 
-    again = run("--config", recipe, "--output", output)
+    again = run("--config", recipe, "--output", output, *PIECES)
     assert again.returncode == 2
     assert "--resume" in again.stderr
     assert again.stderr.count("\n") == 1
 
-    longer = run("--config", recipe, "--output", output, "--resume", "--set", "phases.0.steps=6")
+    longer = run("--config", recipe, "--output", output, "--resume", *PIECES, "--set", "phases.0.steps=6")
     assert longer.returncode == 2, "a list item is no section"
     tree = yaml.safe_load(recipe.read_text())
     tree["phases"][0]["steps"] = 6
     recipe.with_name("longer.yaml").write_text(yaml.safe_dump(tree))
-    longer = run("--config", recipe.with_name("longer.yaml"), "--output", output, "--resume")
+    longer = run("--config", recipe.with_name("longer.yaml"), "--output", output, "--resume", *PIECES)
     assert longer.returncode == 0, longer.stderr[-2000:]
-    assert steps_of(output) == [1, 2, 3, 4, 5, 6], "the resumed run starts after the last checkpoint"
+    assert logged(output, "step") == [1, 2, 3, 4, 5, 6], "the resumed run starts after the last checkpoint"
 
-    other = run("--config", recipe, "--output", output, "--resume", "--set", "seed=3")
+    other = run("--config", recipe, "--output", output, "--resume", *PIECES, "--set", "seed=3")
     assert other.returncode == 2
     assert "another 'seed'" in other.stderr
-
-
-@pytest.mark.timeout(600)
-def test_two_workers_have_the_losses_of_one(recipe: Path, tmp_path: Path) -> None:
-    losses = {}
-    for workers in (1, 2):
-        done = run(
-            *("--config", recipe, "--output", tmp_path / str(workers)),
-            *("--set", f"workers={workers}", "--set", "micro_batches=2"),
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        lines = (tmp_path / str(workers) / "metrics.jsonl").read_text().splitlines()
-        losses[workers] = [json.loads(line)["loss"] for line in lines]
-    assert len(losses[1]) == 4
-    assert losses[2] == pytest.approx(losses[1], abs=1e-4)
 
 
 def test_a_run_that_an_older_version_began_can_be_resumed() -> None:
@@ -96,8 +102,9 @@ def test_a_run_that_an_older_version_began_can_be_resumed() -> None:
         _check_same(None, tiny_config(), "runs/x")
 
 
-def steps_of(output: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (output / "metrics.jsonl").read_text().splitlines()]
+def logged(output: Path, name: str) -> list[Any]:
+    """What the run has written of `name`, step by step."""
+    return [json.loads(line)[name] for line in (output / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
