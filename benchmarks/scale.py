@@ -73,6 +73,21 @@ class Commits:
         return min(at for path in self._rows if (at := path.stat().st_mtime - moment) > 0)
 
 
+def growth(seconds: float, samples: list[tuple[float, int]], documents: int) -> dict[str, float]:
+    """Rate of one start of the job, and what its driver's memory did: `driver_growth` from its middle to its end."""
+    half = [(at, size) for at, size in samples if at > seconds / 2]
+    slope = float(np.polyfit(*np.array(half).T, 1)[0])  # bytes a second
+    rate = documents / seconds
+    return {
+        "documents": documents,
+        "seconds": round(seconds, 1),
+        "documents_per_second": round(rate, 1),
+        "driver_peak_mib": round(max(size for _, size in samples) / 2**20, 1),
+        "driver_mib_per_million_documents": round(slope / rate * 1e6 / 2**20, 1),
+        "driver_growth": round(half[-1][1] / half[0][1], 3),
+    }
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=100_000)
@@ -88,35 +103,27 @@ def main() -> int:
         commits, result = Commits(output), dict[str, Any]()
         if options.kill_at is not None:
             wanted, started = options.kill_at * count, time.time()
-            killed, samples = watched(
+            seconds, samples = watched(
                 arguments, place / "killed.txt", "VmRSS", 0.5, kill_when=lambda: commits.rows() >= wanted
             )
-            result |= {
-                "killed_after_seconds": round(killed, 1),
-                "killed_with_rows": commits.rows(),
-                "killed_driver_peak_mib": _peak(samples),
-                "first_commit_seconds_fresh": round(commits.first_after(started), 1),
+            result["killed"] = {
+                "first_commit_seconds": round(commits.first_after(started), 1),
+                **growth(seconds, samples, commits.rows()),
             }
         started = time.time()
         seconds, samples = watched(arguments, place / "log.txt", "VmRSS", 0.5)
-        result["first_commit_seconds"] = round(commits.first_after(started), 1)
         report, files = run_file(output), files_of(output)
         again, _ = watched(arguments, place / "again.txt", "VmRSS", 0.5)
-    half = [(at, size) for at, size in samples if at > seconds / 2]
-    slope = float(np.polyfit(*np.array(half).T, 1)[0])  # bytes a second
-    rate = (report["documents"] - report["resumed_rows"]) / seconds
-    result |= {
-        "documents": report["documents"],
-        "resumed_rows": report["resumed_rows"],
-        "seconds": round(seconds, 1),
-        "documents_per_second": round(rate, 1),
-        "busy_seconds": {name: stage["busy_seconds"] for name, stage in report["stages"].items()},
-        "driver_peak_mib": _peak(samples),
-        "driver_mib_per_million_documents": round(slope / rate * 1e6 / 2**20, 1),
-        "second_start_seconds": round(again, 1),
-        "files": files,
-        "ratio": half[-1][1] / half[0][1],
-    }
+        result |= {
+            "resumed_rows": report["resumed_rows"],
+            "first_commit_seconds": round(commits.first_after(started), 1),
+            **growth(seconds, samples, report["documents"] - report["resumed_rows"]),
+            "busy_seconds": {name: stage["busy_seconds"] for name, stage in report["stages"].items()},
+            "second_start_seconds": round(again, 1),
+            "files": files,
+        }
+    # of the start that has done most of the work
+    result["ratio"] = result.get("killed", result)["driver_growth"]
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     for name, value in result.items():
@@ -124,10 +131,6 @@ def main() -> int:
             print(f"{name.replace('_', ' ')}: {value}")
     print(f"driver memory, end of the run to its middle: {result['ratio']:.3f}")
     return 0
-
-
-def _peak(samples: list[tuple[float, int]]) -> float:
-    return round(max(size for _, size in samples) / 2**20, 1)
 
 
 if __name__ == "__main__":
