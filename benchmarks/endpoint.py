@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 
-_PARENT, _SESSION, _BORN = 1, 3, 19  # of what `_stat` gives
+_PARENT, _SESSION, _USER, _SYSTEM, _BORN = 1, 3, 11, 12, 19  # of what `_stat` gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,17 @@ class Endpoint:
     pid: int
 
     def replicas(self, deployment: str) -> list[int]:
-        """Process ids of a deployment's replicas, from their titles."""
-        found = []
+        """Process ids of a deployment's replicas."""
+        return [pid for pid in _family(self.pid) if _role(pid) == deployment]
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Processor time so far, by what the processes are: a deployment's name, proxy (of HTTP) or ray (all else)."""
+        seconds: dict[str, float] = {}
         for pid in _family(self.pid):
-            with contextlib.suppress(OSError):
-                title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                if title.startswith("ray::ServeReplica:") and title.split(":")[-1].split(".")[0] == deployment:
-                    found.append(pid)
-        return found
+            if stat := _stat(pid):
+                used = (int(stat[_USER]) + int(stat[_SYSTEM])) / os.sysconf("SC_CLK_TCK")
+                seconds[_role(pid)] = seconds.get(_role(pid), 0.0) + used
+        return seconds
 
 
 @contextlib.contextmanager
@@ -125,6 +128,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
     process.wait(STOP_SECONDS)
+
+
+def _role(pid: int) -> str:
+    """A deployment's name, "proxy" or "ray", from the title that Ray gives to its processes."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "ray"
+    if title.startswith("ray::ServeReplica:"):
+        return title.split(":")[-1].split(".")[0]
+    return "proxy" if title.startswith("ray::ProxyActor") else "ray"
 
 
 def _family(pid: int) -> dict[int, str]:

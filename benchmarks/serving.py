@@ -15,8 +15,9 @@ it can hold, queue and replicas together: right answers are then 200, and 429 or
 honour. After that single requests say when it answers as before.
 
 Pages: those of DIR in the layout of XFUND (xfund_zh/zh_val) and FUNSD (funsd/testing_data), else the samples of the
-package. The load comes from this process, on the cores that the server uses too; its own processor time is shown. Every
-load is bounded in requests and in time. The last line is the ratio of documents/s (lines) to batches of one.
+package. The load comes from this process, on the cores that the server uses too; its own processor time is shown, and
+what each kind of process computes a document. Every load is bounded in requests and in time. The last line is the ratio
+of documents/s (lines) to batches of one.
 """
 
 from __future__ import annotations
@@ -103,17 +104,25 @@ def _annotated(labels: Path, folder: Path) -> list[tuple[Page, Path]]:
     return [(page, image) for page, image in images if image is not None]
 
 
-def batching(server: Endpoint, pages: Pages, plan: Plan, clients: int, ocr: bool) -> dict[str, Load]:
-    """The loads that both servers get, after as many requests as clients to warm up."""
+def batching(server: Endpoint, pages: Pages, plan: Plan, clients: int, ocr: bool) -> dict[str, dict[str, Any]]:
+    """Reports of the loads that both servers get, after as many requests as clients to warm up.
+
+    With `core_milliseconds`: what each kind of process computes a document.
+    """
     kinds: dict[str, tuple[Sequence[Sent], int]] = {
         "lines": (pages.lines, plan.lines),
         **({"ocr": (pages.images, plan.images)} if ocr else {}),
     }
-    loads = {}
+    reports = {}
     for name, (sent, count) in kinds.items():
         run(closed_load(server.url, sent, clients, count=min(clients, count), seconds=_LOADS_SECONDS))
-        loads[name] = run(closed_load(server.url, sent, clients, count=count, seconds=_LOADS_SECONDS))
-    return loads
+        before = server.cpu_seconds()
+        load: Load = run(closed_load(server.url, sent, clients, count=count, seconds=_LOADS_SECONDS))
+        used = {role: seconds - before.get(role, 0.0) for role, seconds in server.cpu_seconds().items()}
+        used["generator"] = load.cpu_seconds
+        costs = {role: round(1000 * seconds / max(1, len(load.good)), 1) for role, seconds in sorted(used.items())}
+        reports[name] = {**load.report(), "core_milliseconds": costs}
+    return reports
 
 
 def overload(server: Endpoint, sent: Sequence[Sent], config: OnlineConfig, plan: Plan) -> dict[str, Any]:
@@ -180,8 +189,9 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         default = batching(server, pages, plan, options.clients, not options.no_ocr)
         result |= overload(server, pages.lines, config, plan)
     for name in default:
-        result[name] = {"batches": default[name].report(), "of_one": one[name].report()}
-        result[name]["ratio"] = default[name].per_second / max(one[name].per_second, 1e-9)
+        result[name] = {"batches": default[name], "of_one": one[name]}
+        rate, of_one = (report["documents_per_second"] for report in (default[name], one[name]))
+        result[name]["ratio"] = rate / max(of_one, 1e-9)
     result["ratio"] = result["lines"]["ratio"]
     return result
 
@@ -199,6 +209,8 @@ def lines_of(result: dict[str, Any]) -> Iterable[str]:
             f"{name}: {load['clients']} clients, {load['documents_per_second']:.2f} documents/s, {shares}; "
             f"answers {load['statuses']}; generator {load['generator_cpu_share']:.0%} of a core"
         )
+        if costs := load.get("core_milliseconds"):
+            yield "  milliseconds of a core a document: " + ", ".join(f"{name} {cost}" for name, cost in costs.items())
         if load["wrong"]:
             yield f"  WRONG: {load['wrong']}"
         if load["generator_cpu_share"] > CROWDED:
