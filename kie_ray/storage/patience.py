@@ -16,6 +16,7 @@ R = TypeVar("R")
 
 _TRIES = 6
 _FIRST_WAIT_SECONDS = 0.2
+_GIVEN_UP = "kie_ray_given_up"
 _PASSING = (
     "INTERNAL_FAILURE",
     "NETWORK_CONNECTION",
@@ -43,10 +44,11 @@ class Patience:
         """Wait before the next try.
 
         Raises:
-            OSError: `error`, where it will not pass or was the last try's.
+            OSError: `error`, where it will not pass, was the last try's, or has ended another patience already.
         """
         self._failed += 1
-        if self._failed >= _TRIES or not is_passing(error):
+        if self._failed >= _TRIES or not is_passing(error) or hasattr(error, _GIVEN_UP):
+            setattr(error, _GIVEN_UP, True)  # so that a piece of work within another one is not tried 36 times
             raise error
         time.sleep(_FIRST_WAIT_SECONDS * 2 ** (self._failed - 1))
 

@@ -188,3 +188,21 @@ def test_what_will_not_pass_is_not_tried_again(quick_patience: None) -> None:
     assert len(calls) == 2 + 6
     with pytest.raises(OSError, match="No space left"):
         Patience().after(OSError("No space left on device"))
+
+
+def test_what_is_tried_within_something_that_is_tried_is_not_tried_36_times(quick_patience: None) -> None:
+    calls = 0
+
+    @retried
+    def fails_for_good() -> None:
+        nonlocal calls
+        calls += 1
+        raise OSError("AWS Error SERVICE_UNAVAILABLE during GetObject operation")
+
+    @retried
+    def around_it() -> None:
+        fails_for_good()
+
+    with pytest.raises(OSError, match="SERVICE_UNAVAILABLE"):
+        around_it()
+    assert calls == 6
