@@ -38,6 +38,8 @@ _ENVIRONMENT = (
 )
 _DEFAULT_REGION = "us-east-1"
 _CHUNK_BYTES = 2**20
+_TRIES = 3
+_WAIT_SECONDS = 0.2
 _PAGE_KEYS = 1000  # more are not to be had
 _MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _FORBIDDEN = frozenset(
@@ -223,8 +225,22 @@ def write_version(bucket: str, key: str, data: bytes, etag: str | None, *, condi
     return str(answer["ETag"]).strip('"')
 
 
+class _BrokenBody(S3Error):
+    """The connection ended in the middle of an answer."""
+
+
 def _read(bucket: str, key: str, max_bytes: int, max_seconds: float) -> Versioned:
+    """The object, in as many tries as a request has: botocore does not ask again when the body of an answer breaks."""
     deadline = time.monotonic() + max_seconds
+    for failed in range(1, _TRIES):
+        try:
+            return _read_once(bucket, key, max_bytes, max_seconds, deadline)
+        except _BrokenBody:
+            time.sleep(_WAIT_SECONDS * failed)
+    return _read_once(bucket, key, max_bytes, max_seconds, deadline)
+
+
+def _read_once(bucket: str, key: str, max_bytes: int, max_seconds: float, deadline: float) -> Versioned:
     try:
         answer = _client(_environment()).get_object(Bucket=bucket, Key=key)
         with answer["Body"] as body:
@@ -241,10 +257,12 @@ def _read(bucket: str, key: str, max_bytes: int, max_seconds: float) -> Versione
                     raise S3Error(Category.UNAVAILABLE, f"{count} of {size} bytes came in {max_seconds:g} seconds")
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         raise _classify(error) from error
-    except (OSError, urllib3.exceptions.HTTPError) as error:  # the connection broke in the middle of the body
-        raise S3Error(Category.UNAVAILABLE, f"{type(error).__name__}: {error}") from error
+    except (TimeoutError, urllib3.exceptions.TimeoutError) as error:  # silence has lasted long enough, no second try
+        raise _classify(error) from error
+    except (OSError, urllib3.exceptions.HTTPError) as error:
+        raise _BrokenBody(Category.UNAVAILABLE, f"{type(error).__name__}: {error}") from error
     if count != size:
-        raise S3Error(Category.UNAVAILABLE, f"the connection ended after {count} of {size} bytes")
+        raise _BrokenBody(Category.UNAVAILABLE, f"the connection ended after {count} of {size} bytes")
     return Versioned(b"".join(pieces), str(answer.get("ETag", "")).strip('"'))
 
 
@@ -264,7 +282,7 @@ def _client(environment: tuple[str | None, ...]) -> Any:
         connect_timeout=10,
         read_timeout=SILENCE_SECONDS,
         max_pool_connections=CONNECTIONS,
-        retries={"mode": "standard", "max_attempts": 3},
+        retries={"mode": "standard", "max_attempts": _TRIES},
         signature_version=None if _has_credentials(environment) else botocore.UNSIGNED,
         # servers other than Amazon's rarely answer at bucket.host
         s3={"addressing_style": "path" if endpoint() else "auto"},

@@ -60,6 +60,24 @@ def test_a_passing_fault_costs_only_time(proxy: Proxy, kind: Kind) -> None:
     assert proxy.hits[kind] == (2 if kind != "slow" else 1)
 
 
+@pytest.mark.parametrize("kind", ["503", "reset", "lost answer", "partial"])
+def test_an_object_is_read_whole_by_one_call(proxy: Proxy, kind: Kind) -> None:
+    """Label files, manifests and the lock are read without the tries that a download has."""
+    proxy.faults = [Fault(kind, get, times=2)]
+    found = s3.read_versioned("forms", "in/0.png", 2**20)
+    assert found is not None
+    assert found.data == BODY
+    assert proxy.hits[kind] == 2
+
+
+def test_a_body_that_breaks_for_good_is_asked_for_three_times(proxy: Proxy) -> None:
+    proxy.faults = [Fault("partial", get)]
+    with pytest.raises(s3.S3Error) as caught:
+        s3.read_object("forms", "in/0.png", 2**20)
+    assert caught.value.category == Category.UNAVAILABLE
+    assert proxy.hits["partial"] == 3
+
+
 @pytest.mark.parametrize("kind", ["503", "500", "reset", "partial"])
 def test_a_lasting_fault_becomes_an_error_that_is_worth_another_try(proxy: Proxy, kind: Kind) -> None:
     proxy.faults = [Fault(kind, get)]
