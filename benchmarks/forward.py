@@ -14,8 +14,8 @@ bundled tokenizer, tell what batches of similar lengths save against padding eac
 without it. Beside it stand the windows one by one without any padding, and the ratio of the numbers of tokens, which
 no way of batching can leave far behind.
 RE head: all pairs of 40 (one page) and 150 (8 pages) questions and answers, against the published way, which runs
-both feed-forward networks once a pair; the results are compared first. 40 x 40, which takes
-a few milliseconds, is the mean of 50 calls.
+both feed-forward networks once a pair; the results are compared first. 40 x 40, which takes a few
+milliseconds, is the mean of 50 calls.
 The last line is the smallest ratio over its target (below 1: a target is missed).
 """
 

@@ -6,10 +6,9 @@ first, so that a crash anywhere is repaired by running again.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,8 +19,9 @@ from kie_ray.flat_tables import entities_table, errors_table, fields_table
 from kie_ray.schemas import ENTITIES_SCHEMA, ERRORS_SCHEMA, FIELDS_SCHEMA
 from pipelines.layout import TABLES, OutputLayout
 from pipelines.parallel import in_threads
-from pipelines.parquet_files import read_batches, read_table
+from pipelines.parquet_files import read_table
 from pipelines.spread import spread
+from pipelines.stored_tables import StoredTable, file_groups, read_group, stored_tables
 from pipelines.table_writer import TableWriter
 from pipelines.totals import Totals
 
@@ -29,20 +29,9 @@ GROUP_BYTES = 2**30
 """Of documents/ in one task, some 15 seconds of work. Each task writes files of its own, and fields/ has an eighth to a
 fifth of these bytes: much smaller groups would leave files below 64 MB."""
 
-GROUP_FILES = 1024
-
 _SCHEMAS = {"fields": FIELDS_SCHEMA, "entities": ENTITIES_SCHEMA, "errors": ERRORS_SCHEMA}
 _COLUMNS = ["doc_id", "uri", "first_page", "last_page", "status", "error", "pages", "fields", "timings"]
-_BATCH_BYTES = 16 * 2**20  # as encoded in Parquet; three to five times as much in memory
-_BATCH_ROWS = 65_536
 _ERROR_ROWS = 100_000  # of one group that go to the driver, which makes large files of them
-
-
-class StoredTable(NamedTuple):
-    """One file of documents/, as tasks are told of it: Arrow's own `FileInfo` does not travel."""
-
-    path: str
-    size: int
 
 
 @dataclass
@@ -75,8 +64,7 @@ def write_tables(layout: OutputLayout, rows_per_file: int, tasks_at_a_time: int 
     One group of files is done in this process, several by tasks on Ray, which has to be connected then.
     """
     layout.delete_dir(layout.staging)
-    stored = [StoredTable(item.path, item.size) for item in layout.files(layout.documents)]
-    groups = file_groups(stored, GROUP_BYTES)
+    groups = file_groups(stored_tables(layout), GROUP_BYTES)
     totals = Totals()
     long_documents: dict[str, LongDocument] = {}
     errors = TableWriter(layout, _staged(layout, "errors"), f"part-{len(groups):05d}", rows_per_file)
@@ -99,35 +87,14 @@ def write_tables(layout: OutputLayout, rows_per_file: int, tasks_at_a_time: int 
     return totals
 
 
-def file_groups(files: Sequence[StoredTable], group_bytes: int) -> list[list[StoredTable]]:
-    """Neighbouring files in groups of about equal bytes: some `group_bytes` or less, and at most `GROUP_FILES`."""
-    total = sum(item.size for item in files)
-    share = total / max(1, math.ceil(total / group_bytes))
-    groups: list[list[StoredTable]] = [[]]
-    begun, size = 0, 0
-    for item in files:
-        # a file goes where its middle lies, so that no group is left over at the end
-        if groups[-1] and (size + item.size / 2 > share * (begun + 1) or len(groups[-1]) >= GROUP_FILES):
-            groups.append([])
-            begun += 1
-        groups[-1].append(item)
-        size += item.size
-    return groups
-
-
 def derive_group(layout: OutputLayout, group: Sequence[StoredTable], number: int, rows_per_file: int) -> GroupResult:
     """Write the fields and lines of the documents in the files of `group` into the staging folder, as part `number`."""
     result = GroupResult(Totals(), ERRORS_SCHEMA.empty_table())
     prefix = f"part-{number:05d}"
     writers = {name: TableWriter(layout, _staged(layout, name), prefix, rows_per_file) for name in TABLES}
-    total = sum(item.size for item in group)
-    read = 0
     try:
-        for item in group:
-            for batch, share in read_batches(layout.filesystem, item.path, _COLUMNS, _BATCH_ROWS, _BATCH_BYTES):
-                documents = pa.Table.from_batches([batch])
-                _derive(documents, result, writers, done=(read + share * item.size) / total)
-            read += item.size
+        for documents, done in read_group(layout, group, _COLUMNS):
+            _derive(documents, result, writers, done)
         for writer in writers.values():
             writer.close()
     finally:

@@ -18,6 +18,7 @@ from pipelines.manifest import read_rows
 from pipelines.merge import merged_names
 from pipelines.parallel import in_threads
 from pipelines.parquet_files import read_table
+from pipelines.stored_tables import row_ids
 
 _NAMED = 5
 
@@ -52,8 +53,8 @@ def verify_rows(layout: OutputLayout, expected: str) -> None:
         IncompleteRun: with the numbers of missing and double rows and the first of them.
     """
     found = SetDigest()
-    for row_ids in _row_ids(layout, layout.documents):
-        found.update(row_ids)
+    for ids in _row_ids(layout, layout.documents):
+        found.update(ids)
     if found.hex() == expected:
         return
     # only now, on the way to an error, memory may grow with the number of rows
@@ -70,12 +71,7 @@ def verify_rows(layout: OutputLayout, expected: str) -> None:
 
 
 def _row_ids(layout: OutputLayout, folder: str) -> Iterator[list[str]]:
-    """The row ids of each file, several files read at a time."""
-
-    def read(item: pafs.FileInfo) -> list[str]:
-        return list(read_table(layout.filesystem, item.path, ["row_id"])["row_id"].to_pylist())
-
-    return in_threads(read, layout.files(folder))
+    return row_ids(layout, (item.path for item in layout.files(folder)))
 
 
 def _stem(path: str) -> str:

@@ -8,28 +8,22 @@ last step again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from kie_ray.storage.patience import retried
-from pipelines.derive import StoredTable, file_groups
 from pipelines.failures import IncompleteRun
 from pipelines.ids import SetDigest
 from pipelines.layout import OutputLayout
 from pipelines.parallel import in_threads
-from pipelines.parquet_files import read_batches, read_table
 from pipelines.spread import spread
+from pipelines.stored_tables import StoredTable, file_groups, read_group, row_ids, stored_tables
 from pipelines.table_writer import TableWriter
 
 SMALL_BYTES = 64 * 2**20
 """A file of at least this size stays as it is."""
 
 _GROUP_BYTES = 192 * 2**20
-_BATCH_BYTES = 16 * 2**20  # as encoded in Parquet
-_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -54,15 +48,15 @@ def merge_small_files(layout: OutputLayout, at_a_time: int = 1) -> None:
     """
     finish_merging(layout)
     layout.delete_dir(layout.merging)
-    small = [StoredTable(item.path, item.size) for item in layout.files(layout.documents) if item.size < SMALL_BYTES]
+    small = [item for item in stored_tables(layout) if item.size < SMALL_BYTES]
     groups = [group for group in file_groups(small, _GROUP_BYTES) if len(group) > 1]
     if not groups:
         return
     first = len(_records(layout))
     calls = [(layout, group, f"merged-{number:05d}") for number, group in enumerate(groups, first)]
     for merged in spread(merge_group, calls, at_a_time):
-        records = [*_records(layout), {"files": merged.files, "sources": merged.sources}]
-        layout.write_json(layout.merged_file, {"merged": records})
+        records = [*_records(layout), merged]
+        layout.write_json(layout.merged_file, {"merged": [asdict(record) for record in records]})
         _put_in_place(layout, merged)
     layout.delete_dir(layout.merging)
 
@@ -74,21 +68,17 @@ def merge_group(layout: OutputLayout, group: Sequence[StoredTable], prefix: str)
         IncompleteRun: what was written has other rows than what was read.
     """
     writer = TableWriter(layout, layout.merging, prefix, rows_per_file=2**62)
-    total = sum(item.size for item in group)
-    given, read = SetDigest(), 0
+    given, found = SetDigest(), SetDigest()
     try:
-        for item in group:
-            for batch, share in read_batches(layout.filesystem, item.path, None, _BATCH_ROWS, _BATCH_BYTES):
-                given.update(batch["row_id"].to_pylist())
-                writer.add(pa.Table.from_batches([batch]), (read + share * item.size) / total)
-            read += item.size
+        for rows, done in read_group(layout, group):
+            given.update(rows["row_id"].to_pylist())
+            writer.add(rows, done)
         writer.close()
     finally:
         writer.abandon()
     files = [item for item in layout.files(layout.merging) if item.base_name.startswith(f"{prefix}-")]
-    found = SetDigest()
-    for item in files:
-        found.update(read_table(layout.filesystem, item.path, ["row_id"])["row_id"].to_pylist())
+    for ids in row_ids(layout, (item.path for item in files)):
+        found.update(ids)
     if found != given:
         raise IncompleteRun(
             f"{layout.shown(layout.merging)}/{prefix}-*.parquet holds {found.count} rows of {given.count} in "
@@ -100,17 +90,17 @@ def merge_group(layout: OutputLayout, group: Sequence[StoredTable], prefix: str)
 def finish_merging(layout: OutputLayout) -> None:
     """Put merged files in the place of their sources where a crash came between; nothing to do otherwise."""
     for record in _records(layout)[-1:]:  # the earlier ones were finished before it was written
-        _put_in_place(layout, Merged(record["files"], record["sources"]))
+        _put_in_place(layout, record)
 
 
 def merged_names(layout: OutputLayout) -> set[str]:
     """Names of the files of documents/ that took the place of others."""
-    return {name for record in _records(layout) for name in record["files"]}
+    return {name for record in _records(layout) for name in record.files}
 
 
-def _records(layout: OutputLayout) -> list[dict[str, Any]]:
+def _records(layout: OutputLayout) -> list[Merged]:
     found = layout.read_json(layout.merged_file)
-    return [] if found is None else list(found["merged"])
+    return [] if found is None else [Merged(**record) for record in found["merged"]]
 
 
 @retried
@@ -122,5 +112,4 @@ def _put_in_place(layout: OutputLayout, merged: Merged) -> None:
     there = {item.base_name for item in layout.files(layout.documents)}
     if not there.issuperset(merged.files):
         return  # a merged file is gone: its sources, where any are left, must stay
-    delete: Callable[[str], None] = layout.filesystem.delete_file
-    list(in_threads(delete, [f"{layout.documents}/{name}" for name in merged.sources if name in there]))
+    list(in_threads(layout.filesystem.delete_file, [f"{layout.documents}/{n}" for n in merged.sources if n in there]))

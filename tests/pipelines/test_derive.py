@@ -14,9 +14,10 @@ import ray
 
 from kie_ray.errors import Category, ErrorItem, Stage
 from kie_ray.schemas import ENTITIES_SCHEMA, ERRORS_SCHEMA, FIELDS_SCHEMA
-from pipelines import derive, table_writer
-from pipelines.derive import StoredTable, file_groups, write_tables
+from pipelines import derive, stored_tables, table_writer
+from pipelines.derive import write_tables
 from pipelines.layout import OutputLayout
+from pipelines.stored_tables import StoredTable, file_groups
 from pipelines.table_writer import TableWriter
 from pipelines.totals import Totals, score_histogram
 from tests.job_support import table
@@ -82,7 +83,7 @@ def test_tables_and_counts_of_one_group(tmp_path: Path) -> None:
 def test_groups_as_tasks_give_the_same(tmp_path: Path, connected: None, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = OutputLayout(str(tmp_path))
     scattered(layout)
-    monkeypatch.setattr(derive, "GROUP_FILES", 1)
+    monkeypatch.setattr(stored_tables, "GROUP_FILES", 1)
     monkeypatch.setattr(derive, "spread", counted := _CountedResults(derive.spread))
     check_scattered(tmp_path, write_tables(layout, rows_per_file=100, tasks_at_a_time=2))
     assert counted.groups == 4
@@ -112,7 +113,7 @@ def test_a_broken_file_ends_the_tasks_and_touches_no_table(
     stamps = {path: path.read_bytes() for path in tmp_path.glob("*/part-*.parquet")}
     kept = (tmp_path / "documents/x_2-0.parquet").read_bytes()
     (tmp_path / "documents/x_2-0.parquet").write_bytes(b"no Parquet")
-    monkeypatch.setattr(derive, "GROUP_FILES", 1)
+    monkeypatch.setattr(stored_tables, "GROUP_FILES", 1)
     with pytest.raises(Exception, match="Parquet"):
         write_tables(layout, rows_per_file=100)
     assert {path: path.read_bytes() for path in tmp_path.glob("*/part-*.parquet")} == stamps
@@ -145,7 +146,7 @@ def test_groups_are_equal_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [sum(file.size for file in group) for group in groups]
     assert 80 <= min(sizes) <= max(sizes) <= 120
     assert file_groups([], 100) == [[]]
-    monkeypatch.setattr(derive, "GROUP_FILES", 7)
+    monkeypatch.setattr(stored_tables, "GROUP_FILES", 7)
     assert max(map(len, file_groups(files, 100))) == 7
 
 

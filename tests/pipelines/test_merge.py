@@ -1,4 +1,4 @@
-"""Small files of documents/ become few large ones, whatever crashes on the way."""
+"""Small files of documents/ become few large ones; what crashes on the way: tests/faults/test_merge_crashes.py."""
 
 from __future__ import annotations
 
