@@ -197,6 +197,7 @@ def _finalize(
     at_a_time = max(2, int(machines.cpus))
     if config.splitting.merge_files:
         merge_small_files(layout, at_a_time)
+        verify_rows(layout, expected)
     totals = write_tables(layout, config.splitting.rows_per_table_file, at_a_time)
     preview = _preview(layout, job.options, config, bundle)
     report = run_report(

@@ -52,7 +52,8 @@ def merge_small_files(layout: OutputLayout, at_a_time: int = 1) -> None:
     groups = [group for group in file_groups(small, _GROUP_BYTES) if len(group) > 1]
     if not groups:
         return
-    first = len(_records(layout))
+    # groups end in any order: a number must not come again, for its file would replace another one's rows
+    first = 1 + max((int(name.split("-")[1]) for name in merged_names(layout)), default=-1)
     calls = [(layout, group, f"merged-{number:05d}") for number, group in enumerate(groups, first)]
     for merged in spread(merge_group, calls, at_a_time):
         records = [*_records(layout), merged]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -65,6 +66,28 @@ def test_groups_as_tasks_of_ray(layout: OutputLayout, connected: None, monkeypat
     monkeypatch.undo()
     merge_small_files(layout)
     assert (stored_rows(layout), file_names(layout)) == (before, ["merged-00003-000.parquet"])
+
+
+def test_no_name_comes_twice_where_groups_end_in_another_order(
+    layout: OutputLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends when the last of three groups alone is in place, as a file that is large enough to stay."""
+    before, total = stored_rows(layout), sum(item.size for item in layout.files(layout.documents))
+
+    def last_one_only(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], _: int) -> Iterator[Any]:
+        yield function(*calls[-1])
+
+    def one_by_one(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], _: int) -> Iterator[Any]:
+        yield from [function(*arguments) for arguments in calls]
+
+    monkeypatch.setattr(merge, "_GROUP_BYTES", total // 3 + 1)
+    monkeypatch.setattr(merge, "spread", last_one_only)
+    merge_small_files(layout)
+    (large,) = (item for item in layout.files(layout.documents) if item.base_name == "merged-00002-000.parquet")
+    monkeypatch.setattr(merge, "SMALL_BYTES", large.size)
+    monkeypatch.setattr(merge, "spread", one_by_one)
+    merge_small_files(layout)
+    assert stored_rows(layout) == before
 
 
 class Crash(BaseException):
