@@ -9,7 +9,9 @@ loop      page by page: RapidOCR with its defaults, then our extraction of that 
 paddle    PaddleOCR's KIE as its tools run it: RapidOCR with its defaults, the page padded to 512 tokens, SER, then RE
           which encodes the padded page again; torch, one page a call.
 pipeline  `jobs/batch_extract.py` with its defaults.
-bfloat16  the same with `--set ocr.dtype=bfloat16`, where CPU and packages allow it; not among the default contestants.
+float32   the same with `--set ocr.dtype=float32`.
+bfloat16  the same with `--set ocr.dtype=bfloat16`, where CPU and packages allow it. The default contestants are the
+          first three.
 
 Every contestant is a process of its own, timed from its start to its end. Text: the character error rate of gold lines,
 each against the part of the text of detected lines touching it that fits it best (Sellers, 1980), white space left out.
@@ -43,7 +45,7 @@ from kie_ray.records import Document, Line, Page  # noqa: E402
 from kie_ray.schemas import document_to_row, row_to_document  # noqa: E402
 
 _LOOPS = ("loop", "paddle")
-_JOBS = {"pipeline": (), "bfloat16": ("--set", "ocr.dtype=bfloat16")}
+_JOBS = {"pipeline": (), **{dtype: ("--set", f"ocr.dtype={dtype}") for dtype in ("float32", "bfloat16")}}
 
 
 def page_by_page(folder: Path, target: Path, *, paddle: bool) -> None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from kie_ray.errors import ConfigError
 from kie_ray.ocr.detection import Detector
-from kie_ray.ocr.engine import OcrSettings
+from kie_ray.ocr.engine import OcrSettings, computes_in_int8
+from kie_ray.ocr.int8 import int8_file
 from kie_ray.ocr.lines import finished_lines
 from kie_ray.ocr.pixels import Pixels, normalise, resize
 from kie_ray.ocr.recognition import HEIGHT, Recogniser, crop_lines, line_width
@@ -49,12 +50,7 @@ class RapidOcrEngine:
             settings.box_threshold,
             settings.unclip_ratio,
         )
-        self._recognise = Recogniser(
-            _model(RECOGNITION, settings),
-            settings.recognition_batch,
-            settings.recognition_min_width,
-            settings.recognition_width_step,
-        )
+        self._recognise = _recogniser(settings)
         self._classifier = _model(_CLASSIFIER, settings) if settings.orientation_classifier else None
         self._min_score = settings.min_score
         self._split_pairs = settings.split_pairs
@@ -94,6 +90,15 @@ def _model(name: str, settings: OcrSettings) -> InferenceModel:
 
         return OpenVinoModel(model_file(name), settings.threads)
     return OnnxModel(model_file(name), settings.device, settings.threads)
+
+
+def _recogniser(settings: OcrSettings) -> Recogniser:
+    sizes = settings.recognition_batch, settings.recognition_min_width, settings.recognition_width_step
+    if not computes_in_int8(settings):
+        return Recogniser(_model(RECOGNITION, settings), *sizes)
+    exact = _model(RECOGNITION, settings) if settings.recheck_score else None
+    small = OnnxModel(int8_file(RECOGNITION), "cpu", settings.threads)
+    return Recogniser(small, *sizes, exact=exact, doubt=settings.recheck_score)
 
 
 def _upright(crop: Pixels, classifier: InferenceModel) -> Pixels:

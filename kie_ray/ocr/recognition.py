@@ -10,7 +10,7 @@ than that and are read as well with less, for two thirds of the computation.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -30,11 +30,22 @@ class Recogniser:
     """Reads crops of lines with a CTC model.
 
     `batch`: lines a batch at most. `min_width`: every line is padded to it. `step`: wider lines are padded to a
-    multiple of it. Pixels at the height of 48.
+    multiple of it. Pixels at the height of 48. `exact`: a slower model of the same characters that reads lines again
+    whose score is below `doubt`; what it reads counts.
     """
 
-    def __init__(self, model: InferenceModel, batch: int, min_width: int, step: int) -> None:
+    def __init__(
+        self,
+        model: InferenceModel,
+        batch: int,
+        min_width: int,
+        step: int,
+        exact: InferenceModel | None = None,
+        doubt: float = 0.0,
+    ) -> None:
         self._model = model
+        self._exact = exact
+        self._doubt = doubt
         self._min_width = min_width
         self._batch = batch
         self._step = step
@@ -42,13 +53,18 @@ class Recogniser:
 
     def __call__(self, crops: Sequence[Pixels]) -> list[tuple[str, float]]:
         """Text and mean character probability (0 for an empty text) of each crop, uint8 [height, width, 3] RGB."""
+        results = self._read(crops, self._model)
+        if self._exact is not None:
+            doubtful = [index for index, (_, score) in enumerate(results) if score < self._doubt]
+            again = self._read([crops[index] for index in doubtful], self._exact)
+            for index, result in zip(doubtful, again, strict=True):
+                results[index] = result
+        return results
+
+    def _read(self, crops: Sequence[Pixels], model: InferenceModel) -> list[tuple[str, float]]:
         results = [("", 0.0)] * len(crops)
-        widths = [line_width(crop) for crop in crops]
-        for width, group in group_by_width(widths, self._batch, self._min_width, self._step):
-            batch = np.zeros((len(group), 3, HEIGHT, width), dtype=np.float32)
-            for row, index in enumerate(group):
-                batch[row, :, :, : widths[index]] = normalise(resize(crops[index], widths[index], HEIGHT))
-            for index, result in zip(group, self._decode(self._model(batch)), strict=True):
+        for batch, group in recognition_inputs(crops, self._batch, self._min_width, self._step):
+            for index, result in zip(group, self._decode(model(batch)), strict=True):
                 results[index] = result
         return results
 
@@ -57,6 +73,18 @@ class Recogniser:
         scores = np.take_along_axis(probabilities, best[:, :, None], axis=2)[:, :, 0]
         decoded, _ = self._decoder.decode(best, scores, remove_duplicate=True)
         return [(text, float(score) if text.strip() else 0.0) for text, score in decoded]
+
+
+def recognition_inputs(
+    crops: Sequence[Pixels], batch: int, min_width: int, step: int
+) -> Iterator[tuple[NDArray[np.float32], list[int]]]:
+    """Float32 [lines, 3, 48, width] batches as the network sees them, each with the indices of its crops."""
+    widths = [line_width(crop) for crop in crops]
+    for width, group in group_by_width(widths, batch, min_width, step):
+        values = np.zeros((len(group), 3, HEIGHT, width), dtype=np.float32)
+        for row, index in enumerate(group):
+            values[row, :, :, : widths[index]] = normalise(resize(crops[index], widths[index], HEIGHT))
+        yield values, group
 
 
 def line_width(crop: Pixels) -> int:

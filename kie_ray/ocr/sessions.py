@@ -68,14 +68,19 @@ def gpu_assigned() -> bool:
     return os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() not in {"", "-1", "NoDevFiles"}
 
 
-def _open(file: Path, options: onnxruntime.SessionOptions, device: Device) -> onnxruntime.InferenceSession:
+def cuda_wanted(device: Device) -> bool:
+    """Whether models with this setting are to run on a GPU: it is asked for, or one is assigned and can be used."""
     offered = _CUDA in onnxruntime.get_available_providers()
-    if device == "cuda" and not offered:
+    return device == "cuda" or (device == "auto" and offered and gpu_assigned())
+
+
+def _open(file: Path, options: onnxruntime.SessionOptions, device: Device) -> onnxruntime.InferenceSession:
+    if device == "cuda" and _CUDA not in onnxruntime.get_available_providers():
         raise ConfigError(
             f"ocr.device = 'cuda': onnxruntime {onnxruntime.__version__} has no {_CUDA}; "
             "install onnxruntime-gpu in its place or set ocr.device to 'cpu'"
         )
-    if offered and (device == "cuda" or (device == "auto" and gpu_assigned())):
+    if cuda_wanted(device):
         # HEURISTIC, not EXHAUSTIVE: every page has another shape, and an exhaustive search would run for each.
         cuda: dict[str, Any] = {"cudnn_conv_algo_search": "HEURISTIC"}
         reason = "the provider did not start"

@@ -37,7 +37,7 @@ def half() -> OcrEngine:
 
 
 def test_nearly_the_text_of_float32(half: OcrEngine, pages: list[PageImage]) -> None:
-    full = build_engine(OcrSettings(threads=1, device="cpu"))
+    full = build_engine(OcrSettings(dtype="float32", threads=1, device="cpu"))
     for wanted, found in zip(full.read_lines(pages), half.read_lines(pages), strict=True):
         texts = {line.text for line in found}
         assert abs(len(found) - len(wanted)) <= 1
