@@ -8,7 +8,8 @@ defaults run one after the other, so that other work on the machine slows both. 
 
 A gold line counts as covered when detected quadrilaterals cover at least half of the area of its box; as found when
 its text (NFKC, without white space) stands in the text of a detected line that touches its box, or of all of these
-together.
+together. Character errors: each gold line against the part of the text of the detected lines touching it that fits it
+best (Sellers, 1980), white space left out.
 """
 
 from __future__ import annotations
@@ -64,6 +65,35 @@ class Quality:
                 self.found += _is_found(line, lines)
 
 
+@dataclass
+class CharacterErrors:
+    """Character error rate over gold lines."""
+
+    wrong: int = 0
+    characters: int = 0
+
+    def add(self, gold: Page, lines: Sequence[Line]) -> None:
+        for line in gold.lines:
+            wanted = plain(line.text)
+            touching = sorted((other for other in lines if touch(line, other)), key=lambda other: other.box[0])
+            self.characters += len(wanted)
+            self.wrong += _best_part(wanted, "".join(plain(other.text) for other in touching))
+
+    @property
+    def rate(self) -> float:
+        return self.wrong / max(1, self.characters)
+
+
+def _best_part(wanted: str, text: str) -> int:
+    """Smallest edit distance between `wanted` and any part of `text` (Sellers, 1980)."""
+    row = [0] * (len(text) + 1)
+    for i, letter in enumerate(wanted, 1):
+        above, row = row, [i]
+        for j, other in enumerate(text, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
+    return min(row)
+
+
 def _is_found(gold: Line, lines: Sequence[Line]) -> bool:
     touching = [line.text for line in lines if touch(gold, line)]
     wanted = plain(gold.text)
@@ -93,13 +123,14 @@ def load(page: Page, folder: Path) -> PageImage:
 
 def measure_quality(pages: Sequence[Page], folder: Path, settings: OcrSettings) -> dict[str, Any]:
     engine = build_engine(settings)
-    quality, seconds = Quality(), []
+    quality, errors, seconds = Quality(), CharacterErrors(), []
     for page in pages:
         image = load(page, folder)
         start = time.perf_counter()
         lines = engine.read_lines([image])[0]
         seconds.append(time.perf_counter() - start)
         quality.add(page, lines, image)
+        errors.add(page, lines)
     return {
         "pages": len(pages),
         "gold_lines": quality.gold,
@@ -107,6 +138,7 @@ def measure_quality(pages: Sequence[Page], folder: Path, settings: OcrSettings) 
         "blank_lines": quality.blank,
         "covered": round(quality.covered / max(quality.gold, 1), 4),
         "text_found": round(quality.found / max(quality.gold, 1), 4),
+        "character_errors": round(errors.rate, 4),
         "median_seconds_per_page": round(statistics.median(seconds), 3),
     }
 

@@ -13,9 +13,9 @@ float32   the same with `--set ocr.dtype=float32`.
 bfloat16  the same with `--set ocr.dtype=bfloat16`, where CPU and packages allow it. The default contestants are the
           first three.
 
-Every contestant is a process of its own, timed from its start to its end. Text: the character error rate of gold lines,
-each against the part of the text of detected lines touching it that fits it best (Sellers, 1980), white space left out.
-Fields: hmean of key and value texts, protocol `fields`. The last line is the smallest ratio of pages/s, job over loop.
+Every contestant is a process of its own, timed from its start to its end. Text: the character error rate of
+`benchmarks/ocr.py`. Fields: hmean of key and value texts, protocol `fields`. The last line is the smallest ratio of
+pages/s, job over loop.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import pyarrow.dataset as pads
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.ocr import plain, touch  # noqa: E402
+from benchmarks.ocr import CharacterErrors  # noqa: E402
 from benchmarks.pipeline import run_pipeline, spread_pages  # noqa: E402
 from kie_ray.datasets.paddleocr import read_labels  # noqa: E402
 from kie_ray.decoding.fields import build_fields  # noqa: E402
@@ -109,28 +109,6 @@ def timed(folder: Path, target: Path, name: str) -> float:
     return time.monotonic() - started
 
 
-def character_errors(gold: Sequence[Page], found: Sequence[Page]) -> float:
-    """Character error rate over all gold lines with text."""
-    wrong = characters = 0
-    for page, read in zip(gold, found, strict=True):
-        for line in page.lines:
-            wanted = plain(line.text)
-            touching = sorted((other for other in read.lines if touch(line, other)), key=lambda other: other.box[0])
-            characters += len(wanted)
-            wrong += _best_part(wanted, "".join(plain(other.text) for other in touching))
-    return wrong / max(1, characters)
-
-
-def _best_part(wanted: str, text: str) -> int:
-    """Smallest edit distance between `wanted` and any part of `text` (Sellers, 1980)."""
-    row = [0] * (len(text) + 1)
-    for i, letter in enumerate(wanted, 1):
-        above, row = row, [i]
-        for j, other in enumerate(text, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other)))
-    return min(row)
-
-
 def quality(rows: Sequence[Mapping[str, Any]], gold: Mapping[str, Page], names: Mapping[str, str]) -> dict[str, float]:
     """`names`: of the gold page by the file's name. Each page counts once, however often it was repeated."""
     seen = {names[Path(row["uri"]).name]: row_to_document(row).pages[0] for row in rows}
@@ -139,7 +117,10 @@ def quality(rows: Sequence[Mapping[str, Any]], gold: Mapping[str, Page], names: 
     score = field_scores(
         [build_fields(page, relation_pairs=pairs) for page in pages], [page.fields for page in seen.values()]
     )
-    return {"cer": character_errors(pages, list(seen.values())), "fields_hmean": score.hmean}
+    errors = CharacterErrors()
+    for page, read in zip(pages, seen.values(), strict=True):
+        errors.add(page, read.lines)
+    return {"cer": errors.rate, "fields_hmean": score.hmean}
 
 
 def main() -> int:
