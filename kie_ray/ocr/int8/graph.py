@@ -127,12 +127,11 @@ class _Rewriter:
         weights = self._weights[node.input[1]]
         scales, stored = _stored_weights(weights.reshape(len(weights), -1))
         inputs = [self._quantised(source), self._constant(node.input[1], stored.reshape(weights.shape), scales, axis=0)]
-        error = ((stored * scales[:, None]).reshape(weights.shape) - weights).sum((2, 3), dtype=np.float64)
-        means = self._seen[source].means
-        drift = error[:, 0] * means if error.shape[1] == 1 != len(means) else error @ means  # depthwise, or all inputs
+        rounding = (stored * scales[:, None]).reshape(weights.shape) - weights
         bias = self._weights[node.input[2]] if len(node.input) > 2 else np.zeros(len(weights))
+        bias = bias - _drift(rounding, self._seen[source].means)
         steps = self._scales[source][0] * scales.astype(np.float64)
-        whole = np.clip(np.rint((bias - drift) / steps), -(2**31) + 1, 2**31 - 1).astype(np.int32)
+        whole = np.clip(np.rint(bias / steps), -(2**31) + 1, 2**31 - 1).astype(np.int32)
         inputs.append(self._constant(f"{target}.bias", whole, steps.astype(np.float32), axis=0))
         self._add("Conv", inputs, f"{target}.exact", node.name, node.attribute)
         after, floor = _function_behind(readers.get(target, []))
@@ -187,6 +186,17 @@ def _stored_weights(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDA
     """Of weights [outputs, inputs]: float32 [outputs] scales, int8 values of the same shape."""
     scales = np.maximum(np.abs(rows).max(1), 1e-8).astype(np.float32) / np.float32(WEIGHT_MAX)
     return scales, np.clip(np.rint(rows / scales[:, None]), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+
+
+def _drift(rounding: NDArray[np.float32], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What errors of weights [outputs, inputs, h, w] add to each output on average. `means`: of the inputs.
+
+    Depthwise weights are [channels, 1, h, w].
+    """
+    sums = rounding.sum((2, 3), dtype=np.float64)
+    depthwise = sums.shape[1] == 1 and len(means) > 1
+    result: NDArray[np.float64] = sums[:, 0] * means if depthwise else sums @ means
+    return result
 
 
 def _function_behind(readers: Sequence[Any]) -> tuple[Function | None, float | None]:
