@@ -19,6 +19,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 import kie_ray
 from kie_ray.errors import ConfigError
 from pipelines.config import ExtractConfig, PoolSettings
+from pipelines.costs import Costs, gpu_workers_by, workers_by
 
 SMALL_TASK_CPUS = 0.1
 """Reserved for a read, download or write task: they wait more than they compute."""
@@ -176,15 +177,22 @@ def usable_cpus() -> int:
 
 
 def plan_pools(
-    config: ExtractConfig, resources: Mapping[str, float], cores: int | None = None, *, separate_re: bool = False
+    config: ExtractConfig,
+    resources: Mapping[str, float],
+    cores: int | None = None,
+    *,
+    separate_re: bool = False,
+    costs: Costs | None = None,
 ) -> Plan:
     """Sizes and shares of the pools on a Ray with these `resources` (as `ray.cluster_resources()` gives them).
 
     `cores`: real cores where Ray declares more (`connect` does); by default the declared ones. What the configuration
     leaves open: one OCR actor of one thread a core (more pages at a time beat more threads a page), up to half as many
     actors of each model, or the other way round where annotations stand in for OCR; with GPUs, one actor of each model
-    a GPU. Their logical CPUs together leave room for the
-    checkpoint filter and the small tasks. `separate_re`: the bundle holds two models, so RE has a pool of its own.
+    a GPU. With `costs` workers stand to each other as the work does: OCR and models share the cores, or as many models
+    have a GPU as keep up with OCR on the cores (where OCR is on GPUs too, nothing changes). Their logical CPUs together
+    leave room for the checkpoint filter and the small tasks. `separate_re`: the bundle holds two models, so RE has a
+    pool of its own.
 
     Raises:
         ConfigError: the cluster has fewer than 2 CPUs, or the configured pools do not fit into it.
@@ -200,7 +208,13 @@ def plan_pools(
     with_gpus = gpus >= 1 and config.device != "cpu" and config.pools.ser.num_gpus != 0
     wanted = int(gpus) if with_gpus else max(1, cores // 2) if recognises else cores
     models = {"ser": config.pools.ser} | ({"re": config.pools.re} if separate_re else {})
-    sizes = {name: _sizes(pool, wanted if with_gpus else 1, wanted) for name, pool in models.items()}
+    most = dict.fromkeys(models, wanted)
+    if costs is not None and not with_gpus:
+        readers, most = workers_by(costs, cores)
+        ocr_low, ocr_high = _sizes(config.pools.ocr, readers, readers)
+    elif costs is not None and not _onnx_has_cuda():
+        most = gpu_workers_by(costs, cores, int(gpus))
+    sizes = {name: _sizes(pool, most[name] if with_gpus else 1, most[name]) for name, pool in models.items()}
     share = _open_share(
         budget, [(config.pools.ocr, (ocr_low, ocr_high)), *((models[name], sizes[name]) for name in models)]
     )

@@ -56,6 +56,12 @@ class PoolsSettings(Settings):
     ocr: OcrPoolSettings = Field(default_factory=OcrPoolSettings)
     ser: ModelPoolSettings = Field(default_factory=ModelPoolSettings)
     re: ModelPoolSettings = Field(default_factory=ModelPoolSettings)
+    calibrate_from: int = Field(
+        1000,
+        ge=0,
+        description="rows a core from which OCR and models are timed on a few pages first, to size the pools that say "
+        "nothing; 0: never",
+    )
 
 
 class FetchSettings(Settings):

@@ -19,7 +19,9 @@ from kie_ray.schemas import SCHEMA_VERSION
 from kie_ray.storage import read_bytes
 from pipelines import cluster
 from pipelines.attempts import remove_ledger
+from pipelines.calibration import calibrate, is_worth_it
 from pipelines.config import ExtractConfig
+from pipelines.costs import Costs
 from pipelines.counters import Counts, CountsActor
 from pipelines.dataset import run_dataset, steps_of
 from pipelines.derive import write_tables
@@ -160,6 +162,7 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
         remove_uncommitted(layout, fingerprint)
         done_before = committed_rows(layout, fingerprint)
         clock = _Clock(layout, state, started)
+        costs = None
         if done_before < state["rows"]:
             # beside the driver: a machine that the cloud may take away would take the counts along
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
@@ -172,11 +175,14 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
                 return counts
 
             clock.tick(Counts())
+            if is_worth_it(config, plan, state["rows"] - done_before, cores or int(ray.cluster_resources()["CPU"])):
+                costs = calibrate(layout, plan, context)
+                plan = cluster.plan_pools(config, ray.cluster_resources(), cores, separate_re=separate_re, costs=costs)
             seconds = config.progress_seconds
             steps = steps_of(config, state["rows"], state.get("mean_bytes"), plan)
             with ProgressDisplay(state["rows"], done_before, poll, seconds=seconds, on_tick=clock.tick):
                 run_dataset(layout, fingerprint, steps, plan, context)
-        report, preview = _finalize(job, state["rows_digest"], plan, cores, done_before, clock)
+        report, preview = _finalize(job, state["rows_digest"], plan, cores, done_before, clock, costs)
     finally:
         remove_ledger(invocation)
         if started_here:
@@ -186,7 +192,7 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
 
 
 def _finalize(
-    job: _Job, expected: str, plan: cluster.Plan, cores: int | None, resumed: int, clock: _Clock
+    job: _Job, expected: str, plan: cluster.Plan, cores: int | None, resumed: int, clock: _Clock, costs: Costs | None
 ) -> tuple[dict[str, Any], str | None]:
     """Check that every row is there, merge small files, write the flat tables and the reports, and run.json last."""
     config, bundle, layout = job.config, job.bundle, job.layout
@@ -214,6 +220,7 @@ def _finalize(
             "ocr": config.ocr.engine,
             "bundle": {"name": bundle.info.name, "fingerprint": bundle.fingerprint},
             "pools": asdict(plan),
+            "calibration": asdict(costs) if costs else None,
             "settings": config.differences(),
             "skipped_inputs": asdict(job.skipped),
             "versions": versions(),
