@@ -29,9 +29,14 @@ _TIMEOUT = 900.0
 
 
 def is_worth_it(config: ExtractConfig, plan: Plan, rows: int, cores: int) -> bool:
-    """Whether the run is long enough that the time of a calibration does not matter, and leaves a pool's size open."""
+    """Whether the run is long enough that the time of a calibration does not matter, and leaves a pool's size open.
+
+    Who gives a pool's workers several threads has sized it: then the rules stay.
+    """
     least = config.pools.calibrate_from * cores
-    return 0 < least <= rows and any(getattr(config.pools, name).size is None for name in plan.pools)
+    pools = [getattr(config.pools, name) for name in plan.pools]
+    single = all(pool.threads in {None, 1} for pool in pools)
+    return 0 < least <= rows and single and any(pool.size is None for pool in pools)
 
 
 def calibrate(layout: OutputLayout, plan: Plan, job: JobContext) -> Costs | None:

@@ -30,6 +30,7 @@ def test_only_long_runs_with_an_open_size_are_calibrated() -> None:
     assert not worth_it(10**9, "pools.calibrate_from=0")
     assert worth_it(4000, "pools.ocr.size=2")
     assert not worth_it(4000, "pools.ocr.size=2", "pools.ser.size=1")
+    assert not worth_it(4000, "pools.ocr.threads=2")
 
 
 def test_a_calibrated_run_says_so_and_changes_no_row(tmp_path: Path) -> None:
