@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kie_ray.errors import ConfigError
 from kie_ray.ocr.int8.ranges import Function, Observed, best_scale, gelu, observe, relu
 
 WEIGHT_MAX = 63
@@ -29,9 +30,17 @@ _OPSET = 17
 
 
 def simplify(source: Path) -> Any:
-    """The model of `source` (onnx.ModelProto) with batch norms folded and GELU and LayerNorm as single nodes."""
-    import onnx
+    """The model of `source` (onnx.ModelProto) with batch norms folded and GELU and LayerNorm as single nodes.
+
+    Raises:
+        ConfigError: the package onnx is not installed.
+    """
     import onnxruntime
+
+    try:
+        import onnx
+    except ImportError as error:
+        raise ConfigError("making int8 models needs the package onnx: pip install 'kie-ray[export]'") from error
 
     model = onnx.load(str(source))
     metadata = {item.key: item.value for item in model.metadata_props}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from kie_ray.errors import ConfigError
 from kie_ray.ocr.int8.graph import WEIGHT_MAX, quantise, simplify
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kie-ray[export]')")
@@ -160,6 +162,12 @@ def test_what_rounding_adds_on_average_is_taken_off(source: Path, monkeypatch: p
 
     monkeypatch.setattr(graph, "observe", without_means)
     assert corrected < 0.7 * drift()
+
+
+def test_without_onnx_it_says_what_to_install(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ConfigError, match=r"kie-ray\[export\]"):
+        simplify(source)
 
 
 def test_unknown_names_are_refused(source: Path) -> None:
