@@ -86,6 +86,20 @@ def test_passing_faults_of_every_kind_change_nothing(store: tuple[Proxy, Path], 
     assert "nothing was done" in again.stdout
 
 
+def test_a_limit_takes_the_first_names_of_a_bucket_at_every_start(store: tuple[Proxy, Path]) -> None:
+    client = boto3.client("s3")
+    files = sorted((store[1] / "image").iterdir())[:8]
+    for number, file in enumerate(files):
+        client.upload_file(str(file), "forms", f"nested/{number % 4}/{number // 4}/{file.name}")
+    ended = extract(store[1], "few", "--limit", "3", inputs="s3://forms/nested/")
+    assert ended.returncode == 0, ended.stderr
+    uris = [json.loads(row)["uri"] for row in results(download("few", store[1]))]
+    first = ("0/0/page_00000", "0/1/page_00004", "1/0/page_00001")
+    assert sorted(uris) == [f"s3://forms/nested/{name}.png" for name in first]
+    again = extract(store[1], "few", "--limit", "3", inputs="s3://forms/nested/")
+    assert "nothing was done" in again.stdout
+
+
 @pytest.mark.timeout(600)
 def test_objects_that_cannot_be_had_are_error_rows_for_the_next_run(
     store: tuple[Proxy, Path], undisturbed: list[str]
