@@ -198,6 +198,8 @@ def _scores(run: Mapping[str, Any]) -> str:
 
 
 def _setup(run: Mapping[str, Any]) -> str:
+    calibration = run.get("calibration")
+    timed = {"ocr": calibration["ocr"], **calibration["models"]} if calibration else {}
     pools = [
         [
             name,
@@ -205,15 +207,16 @@ def _setup(run: Mapping[str, Any]) -> str:
             str(pool["threads"]),
             f"{pool['num_cpus']:g}",
             f"{pool['num_gpus']:g}",
+            *([_brief(timed[name])] if timed else []),
         ]
         for name, pool in run["pools"].items()
         if pool is not None
     ]
+    heads = [("Pool", False), ("Actors", True), ("Threads", True), ("CPUs", True), ("GPUs", True)]
+    heads += [("Timed a page", True)] if timed else []
     machines = run["machines"]
     parts = {
-        f"Pools on {machines['cpus']:g} CPUs and {machines['gpus']:g} GPUs": _table(
-            [("Pool", False), ("Actors", True), ("Threads", True), ("CPUs", True), ("GPUs", True)], pools
-        ),
+        f"Pools on {machines['cpus']:g} CPUs and {machines['gpus']:g} GPUs": _table(heads, pools),
         "Settings that differ from the defaults": _pairs(run["settings"])
         if run["settings"]
         else '<p class="empty">None does.</p>',

@@ -117,6 +117,15 @@ def test_costs_are_there_where_prices_are() -> None:
     assert "900.25" in text
 
 
+def test_what_a_calibration_has_timed_stands_beside_the_pools() -> None:
+    timed = {"ocr": 1.25, "models": {"ser": 0.0812}, "pages": 8}
+    text = Outline(run_html(run(calibration=timed), [])).text
+    assert "Timed a page" in text
+    assert "1.25 s" in text
+    assert "81.2 ms" in text
+    assert "Timed a page" not in Outline(run_html(run(calibration=None), [])).text
+
+
 def test_text_is_escaped_and_nothing_is_loaded() -> None:
     html = run_html(run(), FAILURES, links=[("Pages", "preview/index.html")])
     outline = Outline(html)
