@@ -43,13 +43,7 @@ class RapidOcrEngine:
         logging.getLogger("RapidOCR").setLevel(logging.WARNING)
         detection = _model(DETECTION, settings)
         self.device = detection.device
-        self._detect = Detector(
-            detection,
-            settings.detection_long_side,
-            settings.detection_threshold,
-            settings.box_threshold,
-            settings.unclip_ratio,
-        )
+        self._detect = build_detector(detection, settings)
         self._recognise = _recogniser(settings)
         self._classifier = _model(_CLASSIFIER, settings) if settings.orientation_classifier else None
         self._min_score = settings.min_score
@@ -70,6 +64,17 @@ class RapidOcrEngine:
         return [
             finished_lines(page, [next(results) for _ in page], self._min_score, self._split_pairs) for page in quads
         ]
+
+
+def build_detector(model: InferenceModel, settings: OcrSettings) -> Detector:
+    """A detector with this loaded model that finds lines as the settings say."""
+    return Detector(
+        model,
+        settings.detection_long_side,
+        settings.detection_threshold,
+        settings.box_threshold,
+        settings.unclip_ratio,
+    )
 
 
 def model_file(name: str) -> Path:

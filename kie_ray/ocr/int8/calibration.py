@@ -12,10 +12,9 @@ from kie_ray.datasets.synthetic.fonts import find_fonts
 from kie_ray.datasets.synthetic.generator import generate_page
 from kie_ray.datasets.synthetic.render import render
 from kie_ray.datasets.synthetic.scan import scan
-from kie_ray.ocr.detection import Detector
 from kie_ray.ocr.engine import OcrSettings
 from kie_ray.ocr.pixels import Pixels
-from kie_ray.ocr.rapidocr import DETECTION, model_file
+from kie_ray.ocr.rapidocr import DETECTION, build_detector, model_file
 from kie_ray.ocr.recognition import crop_lines, recognition_inputs
 from kie_ray.ocr.sessions import OnnxModel
 
@@ -40,13 +39,7 @@ def calibration_pages(count: int = PAGES, seed: int = SEED) -> list[Pixels]:
 
 def line_inputs(pages: list[Pixels], settings: OcrSettings) -> Iterator[NDArray[np.float32]]:
     """Float32 [lines, 3, 48, width]: the lines that the detector finds on `pages`, in the recogniser's batches."""
-    detect = Detector(
-        OnnxModel(model_file(DETECTION), "cpu", settings.threads),
-        settings.detection_long_side,
-        settings.detection_threshold,
-        settings.box_threshold,
-        settings.unclip_ratio,
-    )
+    detect = build_detector(OnnxModel(model_file(DETECTION), "cpu", settings.threads), settings)
     crops = [crop for page in pages for crop in crop_lines(page, detect(page))]
     for batch, _ in recognition_inputs(
         crops, settings.recognition_batch, settings.recognition_min_width, settings.recognition_width_step
