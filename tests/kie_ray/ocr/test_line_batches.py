@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rapidocr.utils.process_img import get_rotate_crop_image
 
 from kie_ray.ocr.detection import detection_size, pad_thin_page
 from kie_ray.ocr.recognition import MAX_WIDTH, crop_lines, group_by_width, line_width
@@ -42,6 +43,25 @@ def test_crops_follow_the_quadrilateral() -> None:
     assert upright.shape == (20, 50, 3)
     assert upright.min() == 255
     assert tall.shape == (10, 60, 3)  # turned by a quarter
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    left=st.integers(0, 60),
+    top=st.integers(0, 60),
+    width=st.integers(1, 80),
+    height=st.integers(1, 80),
+    seed=st.integers(0, 9),
+)
+def test_upright_lines_are_the_pixels_that_pp_ocr_cuts_out(
+    left: int, top: int, width: int, height: int, seed: int
+) -> None:
+    page = np.random.default_rng(seed).integers(0, 256, (60 + 80, 60 + 80, 3), dtype=np.uint8)
+    right, bottom = left + width, top + height
+    quad = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=np.float32)
+    (crop,) = crop_lines(page, quad[None])
+    assert np.shares_memory(crop, page)
+    assert np.array_equal(crop, get_rotate_crop_image(page, quad))
 
 
 @pytest.mark.parametrize("corner", [(0.0, 0.0), (99.6, 59.6), (100.0, 60.0)])
