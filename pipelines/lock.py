@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from kie_ray.errors import Category, ConfigError
-from kie_ray.storage import leases, s3
+from kie_ray.storage import leases
+from kie_ray.storage.s3_client import S3Error
 from pipelines.failures import IncompleteRun
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def s3_lock(bucket: str, key: str, uri: str) -> Iterator[None]:
         lease.acquire()
     except leases.LeaseHeld as held:
         raise ConfigError(_refusal(uri, f"another run ({held})")) from None
-    except s3.S3Error as error:
+    except S3Error as error:
         if error.category == Category.UNAVAILABLE:
             raise IncompleteRun(f"--output {uri}: {error}") from error
         raise ConfigError(f"--output {uri}: {error}") from error

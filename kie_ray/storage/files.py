@@ -18,6 +18,7 @@ from kie_ray.errors import Category, DocumentError, ErrorItem, Stage
 from kie_ray.storage import s3
 from kie_ray.storage.patience import retried
 from kie_ray.storage.places import filesystem_for, local_path, scheme_of
+from kie_ray.storage.s3_client import S3Error
 
 _CHUNK_BYTES = 2**20
 _FORBIDDEN_WORDS = ("permission", "access_denied", "accessdenied", "unauthenticated", "unauthorized", "403", "401")
@@ -37,7 +38,7 @@ def read_bytes(uri: str, max_bytes: int) -> bytes:
     if scheme == "s3":
         try:
             return s3.read_object(*s3.split(uri), max_bytes)
-        except s3.S3Error as error:
+        except S3Error as error:
             raise _fetch_error(error.category, f"{uri}: {error}") from error
     try:
         with _open_local(uri) if scheme == "file" else _open_gs(uri) as file:

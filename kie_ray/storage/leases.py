@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kie_ray.storage import s3
+from kie_ray.storage.s3_client import S3Error
 
 RENEW_SECONDS = 10.0
 """Between two renewals of a lease that is held."""
@@ -101,14 +102,14 @@ class Lease:
         if not self.lost:
             try:
                 self._write(self._etag, _RELEASED)
-            except s3.S3Error:
+            except S3Error:
                 return
 
     def _renew(self) -> None:
         while not self._stop.wait(self._renew_seconds):
             try:
                 held = self._write(self._etag)
-            except s3.S3Error:  # whether it is still ours shows when the store answers again
+            except S3Error:  # whether it is still ours shows when the store answers again
                 continue
             if not held:
                 self.lost = True

@@ -14,6 +14,7 @@ import pyarrow.fs as pafs
 from kie_ray.errors import Category, ConfigError, DocumentError, ErrorItem, Stage
 from kie_ray.storage import s3
 from kie_ray.storage.places import filesystem_for, local_path, local_uri, scheme_of
+from kie_ray.storage.s3_client import S3Error
 from kie_ray.storage.s3_listing import list_in_any_order
 
 _WILDCARD = re.compile(r"[*?\[]")
@@ -60,7 +61,7 @@ def list_files(inputs: Sequence[str], *, any_order: bool = False) -> Iterator[St
                 yield from _list_local(name)
         except PermissionError as error:
             raise ConfigError(f"input {name!r}: no permission to list {error.filename or 'it'}") from error
-        except s3.S3Error as error:
+        except S3Error as error:
             if error.category == Category.UNAVAILABLE:
                 message = f"input {name!r} cannot be listed: {error}"
                 raise DocumentError(ErrorItem.of(Stage.MANIFEST, Category.UNAVAILABLE, message)) from error

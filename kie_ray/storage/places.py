@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.fs as pafs
 
-from kie_ray.storage import s3
+from kie_ray.storage import s3_client
 
 
 def scheme_of(uri: str) -> str:
@@ -54,15 +54,15 @@ def filesystem_for(uri: str) -> tuple[pafs.FileSystem, str]:
     if scheme == "gs":
         return pafs.GcsFileSystem(), path
     options: dict[str, object] = {
-        "region": s3.region(),
+        "region": s3_client.region(),
         "connect_timeout": 10,
         # About ten seconds of throttling. The client's standard strategy gives up earlier where many requests fail: it
         # has a budget of tries for all of them. Copies in Ray's workers make do with 3, and Ray Data tries again above.
         "retry_strategy": pafs.AwsDefaultS3RetryStrategy(max_attempts=10),
     }
-    if not s3.has_credentials():
+    if not s3_client.has_credentials():
         options["anonymous"] = True
-    endpoint = s3.endpoint()
+    endpoint = s3_client.endpoint()
     if endpoint:
         options["scheme"], _, host = endpoint.partition("://")
         options["endpoint_override"] = host.rstrip("/")

@@ -1,61 +1,23 @@
-"""S3 requests that `pyarrow.fs` cannot make: streamed listings with ETags, a read in one request, clear error codes.
-
-Endpoint, region and credentials come from the usual `AWS_*` environment (and `~/.aws`), resolved by botocore.
-"""
+"""S3 requests that `pyarrow.fs` cannot make: listings by answers, a read in one request, conditional writes."""
 
 from __future__ import annotations
 
-import functools
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import botocore.config
 import botocore.exceptions
-import botocore.session
 import urllib3.exceptions
 
 from kie_ray.errors import Category
+from kie_ray.storage.s3_client import TRIES, S3Error, answer_code, classified, client
 
-SILENCE_SECONDS = 30.0
-"""Without a byte of an answer for so long a try is given up."""
 READ_SECONDS = 300.0
 """How long the reading of one object may take where the caller says nothing else."""
-CONNECTIONS = 16
-"""Requests that one process can have under way."""
-
-_ENVIRONMENT = (
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_PROFILE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-)
-_DEFAULT_REGION = "us-east-1"
 _CHUNK_BYTES = 2**20
-_TRIES = 3
 _WAIT_SECONDS = 0.2
 _PAGE_KEYS = 1000  # more are not to be had
-_MISSING = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
-_FORBIDDEN = frozenset(
-    {"401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
-)
-_EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired"})
 _CHANGED = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
-
-
-class S3Error(Exception):
-    """A request failed; `category` is NOT_FOUND, FORBIDDEN, UNAVAILABLE or TOO_LARGE, `code` is what S3 calls it."""
-
-    def __init__(self, category: Category, message: str, code: str = "") -> None:
-        super().__init__(message)
-        self.category = category
-        self.code = code
 
 
 class VersionChanged(Exception):
@@ -97,22 +59,6 @@ class ListPage:
     token: str
 
 
-def endpoint() -> str | None:
-    """Endpoint url from the environment, None for Amazon's own."""
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-
-
-def region() -> str:
-    """Region from the environment or the profile."""
-    named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return named or botocore.session.get_session().get_config_variable("region") or _DEFAULT_REGION
-
-
-def has_credentials() -> bool:
-    """Whether any credentials can be found; without them requests are anonymous (public buckets)."""
-    return _has_credentials(_environment())
-
-
 def split(uri: str) -> tuple[str, str]:
     """Bucket and key of `s3://bucket/key`; nothing in the key is percent-decoded."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -126,9 +72,9 @@ def head(bucket: str, key: str) -> S3Object | None:
         S3Error: UNAVAILABLE.
     """
     try:
-        answer = _client(_environment()).head_object(Bucket=bucket, Key=key)
+        answer = client().head_object(Bucket=bucket, Key=key)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        failure = _classify(error)
+        failure = classified(error)
         if failure.category in (Category.NOT_FOUND, Category.FORBIDDEN):
             return None
         raise failure from error
@@ -150,9 +96,9 @@ def list_page(bucket: str, prefix: str, *, after: str = "", token: str = "", del
     given = {"StartAfter": after, "ContinuationToken": token, "Delimiter": delimiter}
     more = {name: value for name, value in given.items() if value}
     try:
-        answer = _client(_environment()).list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_PAGE_KEYS, **more)
+        answer = client().list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=_PAGE_KEYS, **more)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        raise _classify(error) from error
+        raise classified(error) from error
     entries = answer.get("Contents", ())
     objects = [
         S3Object(entry["Key"], int(entry["Size"]), entry.get("ETag", "").strip('"'), entry["LastModified"].timestamp())
@@ -212,16 +158,16 @@ def write_version(bucket: str, key: str, data: bytes, etag: str | None, *, condi
     """
     condition = {} if not conditional else {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
     try:
-        answer = _client(_environment()).put_object(Bucket=bucket, Key=key, Body=data, **condition)
+        answer = client().put_object(Bucket=bucket, Key=key, Body=data, **condition)
     except botocore.exceptions.ClientError as error:
-        code, status = _code(error)
+        code, status = answer_code(error)
         if condition and (code in _CHANGED or status in (409, 412) or (code == "NoSuchKey" and etag is not None)):
             raise VersionChanged(f"{bucket}/{key}: {code}") from error
         if condition and (code == "NotImplemented" or status == 501):
             raise ConditionsUnknown(f"{bucket}/{key}: {code}") from error
-        raise _classify(error) from error
+        raise classified(error) from error
     except botocore.exceptions.BotoCoreError as error:
-        raise _classify(error) from error
+        raise classified(error) from error
     return str(answer["ETag"]).strip('"')
 
 
@@ -232,7 +178,7 @@ class _BrokenBody(S3Error):
 def _read(bucket: str, key: str, max_bytes: int, max_seconds: float) -> Versioned:
     """The object, in as many tries as a request has: botocore does not ask again when the body of an answer breaks."""
     deadline = time.monotonic() + max_seconds
-    for failed in range(1, _TRIES):
+    for failed in range(1, TRIES):
         try:
             return _read_once(bucket, key, max_bytes, max_seconds, deadline)
         except _BrokenBody:
@@ -242,7 +188,7 @@ def _read(bucket: str, key: str, max_bytes: int, max_seconds: float) -> Versione
 
 def _read_once(bucket: str, key: str, max_bytes: int, max_seconds: float, deadline: float) -> Versioned:
     try:
-        answer = _client(_environment()).get_object(Bucket=bucket, Key=key)
+        answer = client().get_object(Bucket=bucket, Key=key)
         with answer["Body"] as body:
             size = int(answer["ContentLength"])
             if size > max_bytes:
@@ -256,56 +202,11 @@ def _read_once(bucket: str, key: str, max_bytes: int, max_seconds: float, deadli
                 if count < size and time.monotonic() > deadline:
                     raise S3Error(Category.UNAVAILABLE, f"{count} of {size} bytes came in {max_seconds:g} seconds")
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        raise _classify(error) from error
+        raise classified(error) from error
     except (TimeoutError, urllib3.exceptions.TimeoutError) as error:  # silence has lasted long enough, no second try
-        raise _classify(error) from error
+        raise classified(error) from error
     except (OSError, urllib3.exceptions.HTTPError) as error:
         raise _BrokenBody(Category.UNAVAILABLE, f"{type(error).__name__}: {error}") from error
     if count != size:
         raise _BrokenBody(Category.UNAVAILABLE, f"the connection ended after {count} of {size} bytes")
     return Versioned(b"".join(pieces), str(answer.get("ETag", "")).strip('"'))
-
-
-def _environment() -> tuple[str | None, ...]:
-    return tuple(os.environ.get(name) for name in _ENVIRONMENT)
-
-
-@functools.lru_cache(maxsize=4)
-def _has_credentials(environment: tuple[str | None, ...]) -> bool:
-    return botocore.session.get_session().get_credentials() is not None
-
-
-@functools.lru_cache(maxsize=4)
-def _client(environment: tuple[str | None, ...]) -> Any:
-    """A client (thread-safe) for this state of the environment."""
-    config = botocore.config.Config(
-        connect_timeout=10,
-        read_timeout=SILENCE_SECONDS,
-        max_pool_connections=CONNECTIONS,
-        retries={"mode": "standard", "max_attempts": _TRIES},
-        signature_version=None if _has_credentials(environment) else botocore.UNSIGNED,
-        # servers other than Amazon's rarely answer at bucket.host
-        s3={"addressing_style": "path" if endpoint() else "auto"},
-    )
-    session = botocore.session.get_session()
-    return session.create_client("s3", endpoint_url=endpoint(), region_name=region(), config=config)
-
-
-def _classify(error: Exception) -> S3Error:
-    if not isinstance(error, botocore.exceptions.ClientError):
-        if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.PartialCredentialsError):
-            return S3Error(Category.FORBIDDEN, str(error))
-        if isinstance(error, botocore.exceptions.ParamValidationError):
-            return S3Error(Category.NOT_FOUND, " ".join(str(error).split()))
-        return S3Error(Category.UNAVAILABLE, f"{type(error).__name__}: {error}")
-    code, status = _code(error)
-    if code in _MISSING or status == 404:
-        return S3Error(Category.NOT_FOUND, str(error), code)
-    if code in _EXPIRED or code in _FORBIDDEN or status in (401, 403):
-        return S3Error(Category.FORBIDDEN, str(error), code)
-    return S3Error(Category.UNAVAILABLE, str(error), code)
-
-
-def _code(error: botocore.exceptions.ClientError) -> tuple[str, int]:
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return str(error.response.get("Error", {}).get("Code", "")), int(status)

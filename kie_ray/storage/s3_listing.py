@@ -13,9 +13,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from kie_ray.storage import s3
+from kie_ray.storage import s3, s3_client
 
-_THREADS = s3.CONNECTIONS
+_THREADS = s3_client.CONNECTIONS
 _RANGES = 4 * _THREADS
 _WAITING_PAGES = 2 * _THREADS
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kie_ray.errors import Category, DocumentError
-from kie_ray.storage import filesystem_for, list_files, read_bytes, s3
+from kie_ray.storage import filesystem_for, list_files, read_bytes, s3, s3_client
 from kie_ray.storage.patience import Patience, is_passing, retried
+from kie_ray.storage.s3_client import S3Error
 from pipelines.config import FetchSettings
 from pipelines.fetch import FetchStage
 from pipelines.layout import OutputLayout
@@ -72,7 +73,7 @@ def test_an_object_is_read_whole_by_one_call(proxy: Proxy, kind: Kind) -> None:
 
 def test_a_body_that_breaks_for_good_is_asked_for_three_times(proxy: Proxy) -> None:
     proxy.faults = [Fault("partial", get)]
-    with pytest.raises(s3.S3Error) as caught:
+    with pytest.raises(S3Error) as caught:
         s3.read_object("forms", "in/0.png", 2**20)
     assert caught.value.category == Category.UNAVAILABLE
     assert proxy.hits["partial"] == 3
@@ -92,15 +93,15 @@ def test_a_lasting_fault_becomes_an_error_that_is_worth_another_try(proxy: Proxy
 def test_an_object_that_only_trickles_is_given_up_in_time(proxy: Proxy) -> None:
     proxy.faults = [Fault("trickle", get, seconds=0.05)]
     started = time.monotonic()
-    with pytest.raises(s3.S3Error, match=r"of 102400 bytes came in 1 seconds") as caught:
+    with pytest.raises(S3Error, match=r"of 102400 bytes came in 1 seconds") as caught:
         s3.read_object("forms", "in/0.png", 2**20, max_seconds=1.0)
     assert caught.value.category == Category.UNAVAILABLE
     assert time.monotonic() - started < 20
 
 
 def test_a_silent_server_is_given_up_in_time(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "SILENCE_SECONDS", 0.3)
-    monkeypatch.setattr(s3, "_client", s3._client.__wrapped__)  # one that knows the shorter time
+    monkeypatch.setattr(s3_client, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(s3_client, "_client", s3_client._client.__wrapped__)  # one that knows the shorter time
     proxy.faults = [Fault("hang", get)]
     with pytest.raises(DocumentError, match="ReadTimeoutError") as caught:
         read_bytes("s3://forms/in/0.png", 2**20)

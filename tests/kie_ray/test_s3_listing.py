@@ -12,6 +12,7 @@ import pytest
 
 from kie_ray.errors import Category
 from kie_ray.storage import list_files, s3, s3_listing
+from kie_ray.storage.s3_client import S3Error
 from tests.faults.s3_proxy import Fault, Proxy, proxied_s3_server
 
 KEYS = {
@@ -85,7 +86,7 @@ def test_ranges_are_listed_side_by_side(proxy: Proxy) -> None:
 
 def test_a_refused_range_ends_the_listing_and_its_threads(proxy: Proxy) -> None:
     proxy.faults = [Fault("403", lambda method, path: "start-after" in path, skip=2)]
-    with pytest.raises(s3.S3Error, match="AccessDenied") as caught:
+    with pytest.raises(S3Error, match="AccessDenied") as caught:
         in_any_order("years/")
     assert caught.value.category == Category.FORBIDDEN
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("s3 listing")]
