@@ -34,6 +34,7 @@ from pipelines.manifest import write_listing, write_manifest
 from pipelines.merge import finish_merging, merge_small_files
 from pipelines.parallel import in_threads
 from pipelines.parquet_files import count_rows
+from pipelines.phases import Counted, phase
 from pipelines.probe import ray_page_counts
 from pipelines.progress import ProgressDisplay
 from pipelines.provenance import provenance, versions
@@ -84,8 +85,9 @@ def extract(options: ExtractOptions) -> ExtractResult:
         listing = f"{layout.hidden}/listing"
         skipped = Skipped()
         # a limit takes the first ones, which must be the same at every start
-        documents = stored_documents(options.inputs, skipped, any_order=options.limit is None)
-        found = write_listing(documents, layout, listing, options.limit)
+        documents = Counted(stored_documents(options.inputs, skipped, any_order=options.limit is None))
+        with phase("listing documents", documents.__str__, seconds=config.progress_seconds):
+            found = write_listing(documents, layout, listing, options.limit)
         if found.count == 0:
             hint = f"; {skipped.count} files are no documents by their extension" if skipped.count else ""
             raise ConfigError(f"no document in {' '.join(options.inputs)}{hint}")
@@ -146,7 +148,8 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
         separate_re = not bundle.shared and set(bundle.info.tasks) == {"ser", "re"}
         plan = cluster.plan_pools(config, ray.cluster_resources(), cores, separate_re=separate_re)
         if state is None:
-            rows = write_manifest(layout, listing, layout.manifest, config, ray_page_counts(config, plan.slots))
+            with phase("writing the manifest and counting pages of long documents", seconds=config.progress_seconds):
+                rows = write_manifest(layout, listing, layout.manifest, config, ray_page_counts(config, plan.slots))
             state = {
                 "fingerprint": fingerprint,
                 "identity": asdict(identity),
@@ -176,7 +179,8 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
 
             clock.tick(Counts())
             if is_worth_it(config, plan, state["rows"] - done_before, cores or int(ray.cluster_resources()["CPU"])):
-                costs = calibrate(layout, plan, context)
+                with phase("timing OCR and models on a few pages, to size the pools", seconds=config.progress_seconds):
+                    costs = calibrate(layout, plan, context)
                 plan = cluster.plan_pools(config, ray.cluster_resources(), cores, separate_re=separate_re, costs=costs)
             seconds = config.progress_seconds
             steps = steps_of(config, state["rows"], state.get("mean_bytes"), plan)
@@ -202,10 +206,13 @@ def _finalize(
     machines = Machines(cores or resources.get("CPU", 0.0), resources.get("GPU", 0.0))
     at_a_time = max(2, int(machines.cpus))
     if config.splitting.merge_files:
-        merge_small_files(layout, at_a_time)
-        verify_rows(layout, expected)
-    totals = write_tables(layout, config.splitting.rows_per_table_file, at_a_time)
-    preview = _preview(layout, job.options, config, bundle)
+        with phase("merging small files of documents/", seconds=config.progress_seconds):
+            merge_small_files(layout, at_a_time)
+            verify_rows(layout, expected)
+    with phase("writing fields/, entities/ and errors/", seconds=config.progress_seconds):
+        totals = write_tables(layout, config.splitting.rows_per_table_file, at_a_time)
+    with phase("drawing the preview", seconds=config.progress_seconds):
+        preview = _preview(layout, job.options, config, bundle)
     report = run_report(
         totals,
         clock.seconds,
