@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -213,6 +213,8 @@ class TrainConfig(Settings):
                 f"encoding.image is {self.encoding.image!r}: it must say how a page becomes the image of "
                 "model.visual_backbone (bgr) or model.image_branch (imagenet), and none without them"
             )
+        if self.start and self.model.image_branch is not None and self.model.image_branch.weights:
+            raise ValueError(f"model.image_branch.weights is for random starts: start = {self.start} has its own")
         if "mlm" not in self.tasks and any(phase.tia_weight or phase.tim_weight for phase in self.phases):
             raise ValueError("tia_weight and tim_weight are of pre-training, tasks: [mlm]")
         if self.keep == "best" and not (self.validation or self.holdout):
@@ -230,7 +232,12 @@ class TrainConfig(Settings):
     def absolute(self) -> TrainConfig:
         """The same recipe for processes that start in another folder."""
         start = self.start if self.start in ("", "default") else str(_expanded(self.start).absolute())
-        return self.model_copy(update={"data_root": str(_expanded(self.data_root).absolute()), "start": start})
+        update: dict[str, Any] = {"data_root": str(_expanded(self.data_root).absolute()), "start": start}
+        branch = self.model.image_branch
+        if branch is not None and branch.weights:
+            branch = branch.model_copy(update={"weights": str(_expanded(branch.weights).absolute())})
+            update["model"] = self.model.model_copy(update={"image_branch": branch})
+        return self.model_copy(update=update)
 
 
 def _expanded(path: str) -> Path:

@@ -25,6 +25,9 @@ class ImageBranchConfig(Settings):
 
     blocks: list[int] = Field(default=[3, 4, 23], min_length=3, max_length=3)
     pixel_boxes: bool = Field(False, description="boxes in whole pixels of the 224 x 224 page, widened by half a pixel")
+    weights: str = Field(
+        "", description="file of published weights of such a ResNet, named as torchvision's (.safetensors, .pth)"
+    )
 
 
 class ModelConfig(Settings):

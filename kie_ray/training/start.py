@@ -20,6 +20,7 @@ from kie_ray.models.bundle_info import default_bundle_path
 from kie_ray.models.bundle_models import load_models
 from kie_ray.models.families import model_class
 from kie_ray.models.kie_model import KieModel
+from kie_ray.models.resnet import ResNet
 from kie_ray.models.resnext_fpn import BackboneSize
 from kie_ray.training.batches import PAD_TO
 from kie_ray.training.config import EncodingConfig, TrainConfig
@@ -62,6 +63,9 @@ class Start:
             # Frozen as published, the first layers would stay as random as they are.
             encoder: Any = model.base_model
             encoder.visual.backbone.bottom_up.requires_grad_(True)
+        if not config.start and (branch := config.model.image_branch) is not None and branch.weights:
+            with_branch: Any = model.base_model
+            with_branch.image_branch.backbone.load_published(branch.weights)
         return model
 
     def _fitting(self, encoder: str, labels: LabelSet, heads: bool) -> dict[str, Tensor]:
@@ -107,12 +111,15 @@ def check_start(config: TrainConfig) -> None:
 
     Raises:
         ConfigError: as `find_start`; layers to distil that the model does not have; text-image alignment or matching
-            of a model that sees no image.
+            of a model that sees no image; weights of an image branch that cannot be loaded.
     """
     count = find_start(config, ()).model["num_hidden_layers"] if config.start else config.model.num_hidden_layers
     for layer in config.distillation.layers if config.distillation else ():
         if not 0 <= layer < count:
             raise ConfigError(f"distillation.layers names layer {layer}, the model has layers 0 to {count - 1}")
+    if not config.start and (branch := config.model.image_branch) is not None and branch.weights:
+        first, second, third = branch.blocks
+        ResNet((first, second, third)).load_published(branch.weights)
     asks = [phase.name for phase in config.phases if phase.tia_weight or phase.tim_weight]
     if asks and image_kind(config) == "none":
         place = f"start = {config.start}" if config.start else "model"

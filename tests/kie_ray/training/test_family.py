@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn.parallel import DistributedDataParallel
 
 import kie_ray
@@ -19,6 +20,7 @@ from kie_ray.encoding.page_image import model_images
 from kie_ray.errors import ConfigError
 from kie_ray.models.bundle import Bundle
 from kie_ray.models.bundle_models import load_models
+from kie_ray.models.resnet import ResNet
 from kie_ray.training.batches import build_batch
 from kie_ray.training.checkpoints import CheckpointStore
 from kie_ray.training.config import AugmentConfig, TrainConfig
@@ -96,6 +98,35 @@ def test_it_trains_resumes_and_leaves_a_bundle_that_answers_alike(kind: str, tmp
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, tuned.model.state_dict()[name]), name
     assert score_pages(tuned, tuned.corpus.held_out) == score_pages(whole, tuned.corpus.held_out)
+
+
+def test_an_image_branch_starts_from_published_weights(tmp_path: Path) -> None:
+    file = tmp_path / "resnet.safetensors"
+    published = ResNet((1, 1, 1))
+    torch.nn.init.normal_(published.conv1.weight)
+    state = {name: value.clone() for name, value in published.state_dict().items()}
+    save_file(state | {"fc.weight": torch.zeros(10, 2048)}, file)
+    model = family_config("layoutlm with images").model.model_dump()
+    model["image_branch"] = {"blocks": [1, 1, 1], "weights": str(file)}
+    config = family_config("layoutlm with images", model=model)
+    check_start(config)
+    trainer = trainer_of(config)
+    for name, value in published.state_dict().items():
+        assert torch.equal(trainer.model.state_dict()[f"layoutlm.image_branch.backbone.{name}"], value), name
+    bundle = write_bundle(trainer, tmp_path / "bundle")
+    with pytest.raises(ValueError, match=r"image_branch.weights is for random starts: start = .*bundle"):
+        family_config("layoutlm with images", model=model, start=str(bundle.path))
+    model["image_branch"]["blocks"] = [1, 1, 2]
+    with pytest.raises(ConfigError, match=r"resnet.safetensors does not fit this ResNet"):
+        check_start(family_config("layoutlm with images", model=model))
+
+
+def test_weights_of_an_image_branch_are_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = {"family": "layoutlm", "image_branch": {"weights": "resnet.pth"}}
+    branch = family_config("layoutlm with images", model=model).absolute().model.image_branch
+    assert branch is not None
+    assert branch.weights == str(tmp_path / "resnet.pth")
 
 
 def test_a_bundle_keeps_how_its_start_prepares_pages(tmp_path: Path) -> None:
