@@ -69,27 +69,6 @@ class EncodedPage:
             return []
         return [(w.index, first - w.start) for w in self.windows if w.start <= first < w.start + len(w)]
 
-    def averaged(self, window_scores: Sequence[NDArray[np.floating]]) -> NDArray[np.float32]:
-        """Merge per-token scores of the windows: [T_w, C] each -> float32 [N, C], mean over the windows of a token.
-
-        A token that no window holds has a row of NaN.
-
-        Raises:
-            ValueError: number or lengths of the score arrays do not match the windows.
-        """
-        lengths = [len(window) for window in self.windows]
-        if [len(scores) for scores in window_scores] != lengths:
-            raise ValueError(f"scores have lengths {[len(s) for s in window_scores]}, the windows have {lengths}")
-        if not self.windows:
-            return np.empty((0, 0), np.float32)
-        total = np.zeros((self.num_tokens, window_scores[0].shape[1]), np.float32)
-        seen = np.zeros((self.num_tokens, 1), np.float32)
-        for window, scores in zip(self.windows, window_scores, strict=True):
-            total[window.start : window.start + len(window)] += scores
-            seen[window.start : window.start + len(window)] += 1
-        with np.errstate(invalid="ignore"):
-            return total / seen
-
 
 class PageEncoder:
     """Encodes pages for one bundle. Holds no state between pages; picklable when its tokenizer is.

@@ -74,7 +74,6 @@ def test_a_page_without_text_has_no_window(tokenizer: SubwordTokenizer) -> None:
     for page in (page_of([]), page_of(["", " "]), Page(0, 0, 0)):
         encoded = encoder.encode(page, gold=True)
         assert encoded.windows == []
-        assert encoded.averaged([]).shape[0] == 0
 
 
 def test_boxes_are_truncated_and_clamped(tokenizer: SubwordTokenizer) -> None:
@@ -105,18 +104,6 @@ def test_entity_positions_point_at_the_first_token(tokenizer: SubwordTokenizer) 
     assert several
 
 
-def test_scores_of_overlapping_windows_are_averaged(tokenizer: SubwordTokenizer) -> None:
-    encoded = PageEncoder(tokenizer, max_tokens=64, overlap_tokens=24).encode(long_page(40))
-    constant = [np.full((len(w), 3), w.index, np.float32) for w in encoded.windows]
-    merged = encoded.averaged(constant)
-    assert merged.shape == (encoded.num_tokens, 3)
-    for token in range(encoded.num_tokens):
-        holders = [w.index for w in encoded.windows if w.start <= token < w.start + len(w)]
-        assert merged[token, 0] == pytest.approx(np.mean(holders))
-    with pytest.raises(ValueError, match="lengths"):
-        encoded.averaged(constant[1:])
-
-
 def test_first_window_mode_reports_what_it_leaves_out(tokenizer: SubwordTokenizer) -> None:
     page = long_page(50)
     encoded = PageEncoder(tokenizer, LABELS, max_tokens=100, first_window_only=True, overlap_tokens=0).encode(page)
@@ -124,7 +111,6 @@ def test_first_window_mode_reports_what_it_leaves_out(tokenizer: SubwordTokenize
     assert len(window) == 100
     whole_lines = set(range(50)) - set(encoded.uncovered_lines)
     assert whole_lines == {k for k in range(50) if encoded.first_token.get(k + 1, 10**9) <= 100}
-    assert np.isnan(encoded.averaged([np.zeros((100, 2))])[100:]).all()
 
 
 def test_unknown_label_and_unknown_size_name_the_page(tokenizer: SubwordTokenizer) -> None:
