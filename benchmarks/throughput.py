@@ -35,8 +35,8 @@ import pyarrow.dataset as pads
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.job_runs import run_job, spread_pages  # noqa: E402
 from benchmarks.ocr import CharacterErrors  # noqa: E402
-from benchmarks.pipeline import run_pipeline, spread_pages  # noqa: E402
 from kie_ray.datasets.paddleocr import read_labels  # noqa: E402
 from kie_ray.decoding.fields import build_fields  # noqa: E402
 from kie_ray.metrics.fields import field_scores  # noqa: E402
@@ -151,7 +151,7 @@ def main() -> int:
                 seconds[name] = timed(place / "pages", place / f"{name}.jsonl", name)
                 rows[name] = [json.loads(line) for line in (place / f"{name}.jsonl").read_text("utf-8").splitlines()]
             else:
-                seconds[name] = run_pipeline(place / "pages", place / name, None, _JOBS[name])["seconds"]
+                seconds[name] = run_job(place / "pages", place / name, None, _JOBS[name])["seconds"]
                 rows[name] = pads.dataset(place / name / "documents").to_table().to_pylist()
         results = {
             name: {"pages_per_second": count / seconds[name], **quality(rows[name], gold, names)} for name in seconds

@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.pipeline import spread_pages  # noqa: E402
+from benchmarks.job_runs import spread_pages, steady_rate  # noqa: E402
 from tests.job_support import command, environment, run_file  # noqa: E402
 
 
@@ -42,11 +42,9 @@ def run_on(cores: list[int], folder: Path, output: Path) -> dict[str, float]:
     if done.returncode:
         raise SystemExit(done.stderr)
     report = run_file(output)
-    samples = [sample for sample in report["timeline"] if sample["pages"]]
-    first, last = samples[0], samples[-1]
     return {
         "pages_per_second": report["pages"] / report["seconds"],
-        "steady_pages_per_second": (last["pages"] - first["pages"]) / (last["seconds"] - first["seconds"]),
+        "steady_pages_per_second": steady_rate(report),
     }
 
 
