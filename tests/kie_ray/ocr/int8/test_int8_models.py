@@ -69,7 +69,7 @@ def test_finds_the_lines_and_reads_as_well_as_float32(gold: list[Page], images: 
 
 
 def test_doubtful_lines_are_read_as_float32_reads_them(images: list[PageImage]) -> None:
-    settings = {"split_pairs": False}
+    images, settings = images[::2], {"split_pairs": False}
     full, once = read("float32", images, **settings), read("int8", images, recheck_score=0, **settings)
     twice = read("int8", images, recheck_score=0.97, **settings)
     doubtful = sure = 0
@@ -83,7 +83,7 @@ def test_doubtful_lines_are_read_as_float32_reads_them(images: list[PageImage]) 
                 sure += 1
                 assert kept == first
     assert doubtful
-    assert sure > 300
+    assert sure > 200
 
 
 def test_auto_is_int8_on_cpus_only(monkeypatch: pytest.MonkeyPatch, images: list[PageImage]) -> None:
