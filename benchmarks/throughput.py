@@ -9,9 +9,7 @@ loop      page by page: RapidOCR with its defaults, then our extraction of that 
 paddle    PaddleOCR's KIE as its tools run it: RapidOCR with its defaults, the page padded to 512 tokens, SER, then RE
           which encodes the padded page again; torch, one page a call.
 pipeline  `jobs/batch_extract.py` with its defaults.
-float32   the same with `--set ocr.dtype=float32`.
-bfloat16  the same with `--set ocr.dtype=bfloat16`, where CPU and packages allow it. The default contestants are the
-          first three.
+float32   the same with `--set ocr.dtype=float32`. The default contestants are the first three.
 
 Every contestant is a process of its own, timed from its start to its end. Text: the character error rate of
 `benchmarks/ocr.py`. Fields: hmean of key and value texts, protocol `fields`. The last line is the smallest ratio of
@@ -45,7 +43,7 @@ from kie_ray.records import Document, Line, Page  # noqa: E402
 from kie_ray.schemas import document_to_row, row_to_document  # noqa: E402
 
 _LOOPS = ("loop", "paddle")
-_JOBS = {"pipeline": (), **{dtype: ("--set", f"ocr.dtype={dtype}") for dtype in ("float32", "bfloat16")}}
+_JOBS = {"pipeline": (), "float32": ("--set", "ocr.dtype=float32")}
 
 
 def page_by_page(folder: Path, target: Path, *, paddle: bool) -> None:

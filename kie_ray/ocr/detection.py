@@ -16,7 +16,7 @@ from rapidocr.ch_ppocr_det import TextDetector
 from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
 from kie_ray.ocr.pixels import Pixels, normalise, resize
-from kie_ray.ocr.sessions import InferenceModel
+from kie_ray.ocr.sessions import OnnxModel
 
 _STRIDE = 32
 _MIN_SIDE = 64
@@ -33,7 +33,7 @@ class Detector:
     """
 
     def __init__(
-        self, model: InferenceModel, long_side: int, threshold: float, box_threshold: float, unclip_ratio: float
+        self, model: OnnxModel, long_side: int, threshold: float, box_threshold: float, unclip_ratio: float
     ) -> None:
         self._model = model
         self._long_side = long_side

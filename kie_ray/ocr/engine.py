@@ -77,10 +77,10 @@ class OcrSettings(Settings):
         default="auto",
         description="auto: the CUDA provider where onnxruntime has one and a GPU is assigned, else the CPU",
     )
-    dtype: Literal["auto", "int8", "float32", "bfloat16"] = Field(
+    dtype: Literal["auto", "int8", "float32"] = Field(
         default="auto",
         description="engine rapidocr: auto is int8 on CPUs (recognition only: twice its speed at the same character "
-        "error rate) and float32 on GPUs; bfloat16 needs kie-ray[openvino] and a CPU with AVX-512 BF16 or AMX",
+        "error rate) and float32 on GPUs",
     )
     recheck_score: float = Field(
         default=0.9,
@@ -142,8 +142,8 @@ def check_engine(settings: OcrSettings) -> None:
             f"ocr.annotations = {settings.annotations!r} is only read by the engine 'annotations', "
             f"the engine is {settings.engine!r}"
         )
-    if settings.dtype in {"bfloat16", "int8"}:
-        _check_dtype(settings)
+    if settings.dtype == "int8":
+        _check_int8(settings)
     if settings.engine == "paddleocr":
         from kie_ray.ocr.paddleocr_models import chosen_models
 
@@ -158,20 +158,13 @@ def check_engine(settings: OcrSettings) -> None:
             )
 
 
-def _check_dtype(settings: OcrSettings) -> None:
+def _check_int8(settings: OcrSettings) -> None:
     if settings.engine != "rapidocr":
         raise ConfigError(
-            f"ocr.dtype = {settings.dtype!r} is for the engine 'rapidocr', the engine is {settings.engine!r}; "
-            "set 'auto'"
+            f"ocr.dtype = 'int8' is for the engine 'rapidocr', the engine is {settings.engine!r}; set 'auto'"
         )
     if settings.device == "cuda":
-        raise ConfigError(
-            f"ocr.dtype = {settings.dtype!r} is for CPUs, ocr.device is 'cuda'; set one of them otherwise"
-        )
-    if settings.dtype == "bfloat16":
-        from kie_ray.ocr.openvino import require_openvino
-
-        require_openvino()
+        raise ConfigError("ocr.dtype = 'int8' is for CPUs, ocr.device is 'cuda'; set one of them otherwise")
 
 
 def computes_in_int8(settings: OcrSettings) -> bool:

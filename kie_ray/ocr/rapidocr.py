@@ -21,7 +21,7 @@ from kie_ray.ocr.int8 import int8_file
 from kie_ray.ocr.lines import finished_lines
 from kie_ray.ocr.pixels import Pixels, normalise, resize
 from kie_ray.ocr.recognition import HEIGHT, Recogniser, crop_lines, line_width
-from kie_ray.ocr.sessions import InferenceModel, OnnxModel
+from kie_ray.ocr.sessions import OnnxModel
 from kie_ray.records import Line, PageImage
 
 DETECTION, RECOGNITION = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
@@ -66,7 +66,7 @@ class RapidOcrEngine:
         ]
 
 
-def build_detector(model: InferenceModel, settings: OcrSettings) -> Detector:
+def build_detector(model: OnnxModel, settings: OcrSettings) -> Detector:
     """A detector with this loaded model that finds lines as the settings say."""
     return Detector(
         model,
@@ -89,11 +89,7 @@ def model_file(name: str) -> Path:
     return file
 
 
-def _model(name: str, settings: OcrSettings) -> InferenceModel:
-    if settings.dtype == "bfloat16":
-        from kie_ray.ocr.openvino import OpenVinoModel
-
-        return OpenVinoModel(model_file(name), settings.threads)
+def _model(name: str, settings: OcrSettings) -> OnnxModel:
     return OnnxModel(model_file(name), settings.device, settings.threads)
 
 
@@ -106,7 +102,7 @@ def _recogniser(settings: OcrSettings) -> Recogniser:
     return Recogniser(small, *sizes, exact=exact, doubt=settings.recheck_score)
 
 
-def _upright(crop: Pixels, classifier: InferenceModel) -> Pixels:
+def _upright(crop: Pixels, classifier: OnnxModel) -> Pixels:
     width = min(_CLASSIFIER_WIDTH, line_width(crop))
     batch = np.zeros((1, 3, HEIGHT, _CLASSIFIER_WIDTH), dtype=np.float32)
     batch[0, :, :, :width] = normalise(resize(crop, width, HEIGHT))

@@ -19,7 +19,7 @@ from rapidocr.ch_ppocr_rec.utils import CTCLabelDecode
 from rapidocr.utils.process_img import get_rotate_crop_image
 
 from kie_ray.ocr.pixels import Pixels, normalise, resize
-from kie_ray.ocr.sessions import InferenceModel
+from kie_ray.ocr.sessions import OnnxModel
 
 HEIGHT = 48
 MAX_WIDTH = 4096
@@ -39,11 +39,11 @@ class Recogniser:
 
     def __init__(
         self,
-        model: InferenceModel,
+        model: OnnxModel,
         batch: int,
         min_width: int,
         step: int,
-        exact: InferenceModel | None = None,
+        exact: OnnxModel | None = None,
         doubt: float = 0.0,
     ) -> None:
         self._model = model
@@ -64,7 +64,7 @@ class Recogniser:
                 results[index] = result
         return results
 
-    def _read(self, crops: Sequence[Pixels], model: InferenceModel) -> list[tuple[str, float]]:
+    def _read(self, crops: Sequence[Pixels], model: OnnxModel) -> list[tuple[str, float]]:
         results = [("", 0.0)] * len(crops)
         for batch, group in recognition_inputs(crops, self._batch, self._min_width, self._step):
             for index, result in zip(group, self._decode(model(batch)), strict=True):

@@ -1,11 +1,11 @@
-"""What an OCR model is to its callers, and ONNX Runtime sessions on the device that the settings ask for."""
+"""ONNX models of OCR on the device that the settings ask for."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -17,15 +17,6 @@ Device = Literal["auto", "cpu", "cuda"]
 
 _log = logging.getLogger(__name__)
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-
-
-class InferenceModel(Protocol):
-    """A loaded model with one input and one output. `metadata`: the model's own key-value pairs."""
-
-    device: str
-    metadata: dict[str, str]
-
-    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 
 class OnnxModel:
