@@ -116,7 +116,7 @@ def crop_lines(pixels: Pixels, quads: NDArray[np.float32]) -> list[Pixels]:
 
 
 def _crop(pixels: Pixels, quad: NDArray[np.float32]) -> Pixels:
-    if (slices := _upright_box(quad)) is not None:
+    if (slices := _upright_box(quad, pixels)) is not None:
         crop = pixels[slices]
         return np.rot90(crop) if crop.shape[0] >= _TALL * crop.shape[1] else crop
     sides = np.linalg.norm(quad - np.roll(quad, -1, axis=0), axis=1)
@@ -129,13 +129,14 @@ def _crop(pixels: Pixels, quad: NDArray[np.float32]) -> Pixels:
     return pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)]
 
 
-def _upright_box(quad: NDArray[np.float32]) -> tuple[slice, slice] | None:
-    """Rows and columns of a page that are this quadrilateral; None when it is turned or cuts pixels.
+def _upright_box(quad: NDArray[np.float32], page: Pixels) -> tuple[slice, slice] | None:
+    """Rows and columns of a page that are this quadrilateral; None when it is turned, cuts pixels or leaves the page.
 
     Most lines are upright, and copying them out by interpolation gives the same pixels, slowly.
     """
     (x0, y0), (x1, y1) = quad[0], quad[2]
     upright = np.array_equal(quad, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=quad.dtype))
-    if not upright or not (0 <= x0 < x1 and 0 <= y0 < y1) or not np.array_equal(quad, np.rint(quad)):
+    inside = 0 <= x0 < x1 <= page.shape[1] and 0 <= y0 < y1 <= page.shape[0]
+    if not upright or not inside or not np.array_equal(quad, np.rint(quad)):
         return None
     return slice(int(y0), int(y1)), slice(int(x0), int(x1))
