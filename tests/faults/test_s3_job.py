@@ -100,6 +100,7 @@ def test_a_limit_takes_the_first_names_of_a_bucket_at_every_start(store: tuple[P
     assert "nothing was done" in again.stdout
 
 
+@pytest.mark.slow  # two whole jobs; its halves are in test_s3_requests.py and tests/jobs/test_batch_extract.py
 @pytest.mark.timeout(600)
 def test_objects_that_cannot_be_had_are_error_rows_for_the_next_run(
     store: tuple[Proxy, Path], undisturbed: list[str]
