@@ -213,7 +213,7 @@ class TrainConfig(Settings):
                 f"encoding.image is {self.encoding.image!r}: it must say how a page becomes the image of "
                 "model.visual_backbone (bgr) or model.image_branch (imagenet), and none without them"
             )
-        if self.start and self.model.image_branch is not None and self.model.image_branch.weights:
+        if self.start and self.model.published_weights:
             raise ValueError(f"model.image_branch.weights is for random starts: start = {self.start} has its own")
         if "mlm" not in self.tasks and any(phase.tia_weight or phase.tim_weight for phase in self.phases):
             raise ValueError("tia_weight and tim_weight are of pre-training, tasks: [mlm]")

@@ -59,6 +59,11 @@ class ModelConfig(Settings):
     )
 
     @property
+    def published_weights(self) -> str:
+        """The file that the image branch starts from, "" for none."""
+        return self.image_branch.weights if self.image_branch is not None else ""
+
+    @property
     def sees_images(self) -> bool:
         return self.visual_backbone is not None or self.image_branch is not None
 

@@ -63,9 +63,9 @@ class Start:
             # Frozen as published, the first layers would stay as random as they are.
             encoder: Any = model.base_model
             encoder.visual.backbone.bottom_up.requires_grad_(True)
-        if not config.start and (branch := config.model.image_branch) is not None and branch.weights:
+        if config.model.published_weights:
             with_branch: Any = model.base_model
-            with_branch.image_branch.backbone.load_published(branch.weights)
+            with_branch.image_branch.backbone.load_published(config.model.published_weights)
         return model
 
     def _fitting(self, encoder: str, labels: LabelSet, heads: bool) -> dict[str, Tensor]:
@@ -117,9 +117,8 @@ def check_start(config: TrainConfig) -> None:
     for layer in config.distillation.layers if config.distillation else ():
         if not 0 <= layer < count:
             raise ConfigError(f"distillation.layers names layer {layer}, the model has layers 0 to {count - 1}")
-    if not config.start and (branch := config.model.image_branch) is not None and branch.weights:
-        first, second, third = branch.blocks
-        ResNet((first, second, third)).load_published(branch.weights)
+    if (branch := config.model.image_branch) is not None and branch.weights:
+        ResNet(branch.blocks).load_published(branch.weights)
     asks = [phase.name for phase in config.phases if phase.tia_weight or phase.tim_weight]
     if asks and image_kind(config) == "none":
         place = f"start = {config.start}" if config.start else "model"
