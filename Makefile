@@ -14,7 +14,7 @@ demo: $(VENV)/.base
 # These share the cores, one process each; those that start Ray need the machine to themselves.
 WITHOUT_RAY := tests/kie_ray tests/parity tests/benchmarks tests/pipelines/online/api tests/pipelines/online/page \
     $(addprefix tests/jobs/test_,evaluate.py import_model.py import_recorded.py show.py) \
-    $(addprefix tests/pipelines/test_,cluster.py costs.py extract_config.py finalize.py isolation.py manifest.py phases.py run_report.py stages.py) \
+    $(addprefix tests/pipelines/test_,beside.py cluster.py costs.py extract_config.py finalize.py isolation.py manifest.py phases.py run_report.py stages.py) \
     tests/test_imports.py $(filter-out %_job.py,$(wildcard tests/faults/test_hostile_*.py))
 
 test: $(VENV)/.test

@@ -6,6 +6,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -86,7 +87,7 @@ def extract(options: ExtractOptions) -> ExtractResult:
         skipped = Skipped()
         # a limit takes the first ones, which must be the same at every start
         documents = Counted(stored_documents(options.inputs, skipped, any_order=options.limit is None))
-        with phase("listing documents", documents.__str__, seconds=config.progress_seconds):
+        with phase("listing documents", documents, seconds=config.progress_seconds):
             found = write_listing(documents, layout, listing, options.limit)
         if found.count == 0:
             hint = f"; {skipped.count} files are no documents by their extension" if skipped.count else ""
@@ -134,6 +135,9 @@ class _Job:
     identity: RunIdentity
     skipped: Skipped
 
+    def phase(self, what: str) -> AbstractContextManager[None]:
+        return phase(what, seconds=self.config.progress_seconds)
+
 
 def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult:
     """One start of a run: make the rows that are not there yet, then finalize."""
@@ -148,7 +152,7 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
         separate_re = not bundle.shared and set(bundle.info.tasks) == {"ser", "re"}
         plan = cluster.plan_pools(config, ray.cluster_resources(), cores, separate_re=separate_re)
         if state is None:
-            with phase("writing the manifest and counting pages of long documents", seconds=config.progress_seconds):
+            with job.phase("writing the manifest and counting pages of long documents"):
                 rows = write_manifest(layout, listing, layout.manifest, config, ray_page_counts(config, plan.slots))
             state = {
                 "fingerprint": fingerprint,
@@ -179,7 +183,7 @@ def _run(job: _Job, state: dict[str, Any] | None, listing: str) -> ExtractResult
 
             clock.tick(Counts())
             if is_worth_it(config, plan, state["rows"] - done_before, cores or int(ray.cluster_resources()["CPU"])):
-                with phase("timing OCR and models on a few pages, to size the pools", seconds=config.progress_seconds):
+                with job.phase("timing OCR and models on a few pages, to size the pools"):
                     costs = calibrate(layout, plan, context)
                 plan = cluster.plan_pools(config, ray.cluster_resources(), cores, separate_re=separate_re, costs=costs)
             seconds = config.progress_seconds
@@ -206,12 +210,12 @@ def _finalize(
     machines = Machines(cores or resources.get("CPU", 0.0), resources.get("GPU", 0.0))
     at_a_time = max(2, int(machines.cpus))
     if config.splitting.merge_files:
-        with phase("merging small files of documents/", seconds=config.progress_seconds):
+        with job.phase("merging small files of documents/"):
             merge_small_files(layout, at_a_time)
             verify_rows(layout, expected)
-    with phase("writing fields/, entities/ and errors/", seconds=config.progress_seconds):
+    with job.phase("writing fields/, entities/ and errors/"):
         totals = write_tables(layout, config.splitting.rows_per_table_file, at_a_time)
-    with phase("drawing the preview", seconds=config.progress_seconds):
+    with job.phase("drawing the preview"):
         preview = _preview(layout, job.options, config, bundle)
     report = run_report(
         totals,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from kie_ray.durations import duration
+from pipelines.beside import beside
 
 T = TypeVar("T")
 
@@ -18,29 +19,23 @@ _PATIENCE_SECONDS = 10.0
 
 
 @contextmanager
-def phase(what: str, done: Callable[[], str] | None = None, *, seconds: float) -> Iterator[None]:
-    """Print `what: TIME, done()` to stderr when the body has taken a while, then every `seconds`."""
+def phase(what: str, items: Counted[Any] | None = None, *, seconds: float) -> Iterator[None]:
+    """Print `what: TIME, ITEMS so far` to stderr when the body has taken a while, then every `seconds`."""
     started = time.monotonic()
-    finished = threading.Event()
 
-    def talk() -> None:
+    def talk(finished: threading.Event) -> None:
         wait = min(_PATIENCE_SECONDS, seconds)
         while not finished.wait(wait):
             wait = seconds
-            parts = [duration(time.monotonic() - started), *([done()] if done else [])]
-            print(f"{what}: {', '.join(parts)}", file=sys.stderr, flush=True)
+            far = "" if items is None else f", {items.count} so far"
+            print(f"{what}: {duration(time.monotonic() - started)}{far}", file=sys.stderr, flush=True)
 
-    thread = threading.Thread(target=talk, name="phase", daemon=True)
-    thread.start()
-    try:
+    with beside(talk, "phase"):
         yield
-    finally:
-        finished.set()
-        thread.join()
 
 
 class Counted(Generic[T]):
-    """Passes items on and knows how many it has passed. `str()`: `12345 so far`."""
+    """Passes items on and knows how many it has passed."""
 
     def __init__(self, items: Iterable[T]) -> None:
         self._items = items
@@ -50,6 +45,3 @@ class Counted(Generic[T]):
         for item in self._items:
             self.count += 1
             yield item
-
-    def __str__(self) -> str:
-        return f"{self.count} so far"

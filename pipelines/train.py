@@ -30,6 +30,7 @@ from kie_ray.training.results import write_results
 from kie_ray.training.start import check_start, image_kind
 from kie_ray.training.trainer import Trainer
 from kie_ray.training.watch import METRICS_FILE, RunLog
+from pipelines.beside import beside
 from pipelines.cluster import connect
 from pipelines.orphans import die_with_parent
 
@@ -118,9 +119,7 @@ class Lines:
 
 @contextlib.contextmanager
 def _shown(lines: Any) -> Iterator[None]:
-    finished = threading.Event()
-
-    def follow() -> None:
+    def follow(finished: threading.Event) -> None:
         while True:
             last_round = finished.wait(1.0)
             with contextlib.suppress(ray.exceptions.RayError):
@@ -129,13 +128,8 @@ def _shown(lines: Any) -> Iterator[None]:
             if last_round:
                 return
 
-    thread = threading.Thread(target=follow, name="progress", daemon=True)
-    thread.start()
-    try:
+    with beside(follow, "progress", patience=15):
         yield
-    finally:
-        finished.set()
-        thread.join(timeout=15)
 
 
 def _worker(loop_config: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ def test_a_long_one_says_how_long_and_how_far(
 ) -> None:
     monkeypatch.setattr(phases, "_PATIENCE_SECONDS", 0.05)
     items = Counted("abc")
-    with phase("listing documents", items.__str__, seconds=0.1):
+    with phase("listing documents", items, seconds=0.1):
         assert list(items) == ["a", "b", "c"]
         time.sleep(0.4)
     out, err = capsys.readouterr()
